@@ -1,0 +1,223 @@
+"""The spine enriched: every declared feature of every row, with its state, in one chain of exchanges.
+
+The rows travel once per entity: they meet their user's tiles in one partition, gain the columns of all user groups,
+travel on to their item's tiles, and so on. There is no join, and every column of the row comes along unread.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from features.clock import as_of_micros, to_micros
+from features.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
+from features.groupstats import GroupPlan, group_columns, make_plan
+from features.states import cell_states, fill_default
+from headrace.config import Feature, FeaturesConfig
+from headrace.config.columns import source_columns
+from headrace.durations import micros
+
+__all__ = ["build_features", "group_plans"]
+
+_ENTITIES = ("user", "item", "author")
+_OUTPUT_ROWS = 1 << 16
+_Batches = Iterable[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One entity: the groups that share its pass over the rows."""
+
+    entity: str
+    plans: tuple[GroupPlan, ...]
+
+
+def group_plans(features: FeaturesConfig) -> list[GroupPlan]:
+    """One plan per group; groups with the same delay and refresh share an as_of column."""
+    plans = []
+    for name, group in features.groups.items():
+        as_of = f"_as_of_{micros(group.delay)}_{micros(group.refresh)}"
+        plans.append(make_plan(name, group, tile_micros=group.tile_micros(features.tile), as_of=as_of))
+    return plans
+
+
+def build_features(
+    rows: DataFrame,
+    tiles: dict[str, DataFrame],
+    *,
+    features: FeaturesConfig,
+    columns: list[Feature],
+    profiles: dict[str, timedelta],
+    timezone: str,
+    partitions: int,
+    schema: StructType,
+) -> DataFrame:
+    """Add the features of every group, find all states, fill the defaults.
+
+    Parameters
+    ----------
+    rows : frame
+        The spine with profile and context columns, `user_landed_us` and `item_landed_us` where profiles are declared.
+        One row per impression.
+    tiles : group name -> frame of `tiles_<group>`
+    columns : every feature, in the order of `feature_states`
+    profiles : entity -> tolerance of its profile
+    partitions : tasks per exchange; the result does not depend on it
+    schema : of the result; its columns are taken by name
+
+    Returns
+    -------
+    frame of `schema`: one row per row of `rows`, in no particular order
+    """
+    plans = group_plans(features)
+    moments: dict[str, Column] = {
+        plan.as_of: as_of_micros(
+            F.col("request_ts"), delay=plan.group.delay, refresh=plan.group.refresh, timezone=timezone
+        )
+        for plan in plans
+    }
+    rows = rows.withColumns(moments) if moments else rows
+    finish = _finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema))
+    stages = [_Stage(e, tuple(p for p in plans if p.group.entity == e)) for e in _ENTITIES]
+    stages = [stage for stage in stages if stage.plans]
+    if not stages:
+        return rows.mapInArrow(_finish_only(finish), schema)
+    travelling = rows.mapInArrow(packer(key=f"{stages[0].entity}_id", tag="rows", partitions=partitions), PACKED_SCHEMA)
+    for number, stage in enumerate(stages):
+        packed = [travelling, *_packed_tiles(stage, tiles, partitions=partitions)]
+        here = exchange(packed, partitions=partitions)
+        if number + 1 < len(stages):
+            onward = f"{stages[number + 1].entity}_id"
+            travelling = here.mapInArrow(_passer(stage, key=onward, partitions=partitions), PACKED_SCHEMA)
+        else:
+            travelling = here.mapInArrow(_laster(stage, finish), schema)
+    return travelling
+
+
+def _packed_tiles(stage: _Stage, tiles: dict[str, DataFrame], *, partitions: int) -> list[DataFrame]:
+    """Tiles of each group by key, and their population, which is small, to every partition."""
+    packed = []
+    for plan in stage.plans:
+        frame = _as_integers(tiles[plan.name], plan)
+        packed.append(frame.mapInArrow(packer(key="key", tag=plan.name, partitions=partitions), PACKED_SCHEMA))
+        if plan.population_metrics:
+            by = [*(["segment"] if plan.segment else []), "event_hour", "visible_hour"]
+            known = frame if plan.segment is None else frame.where(F.col("segment").isNotNull())
+            population = known.groupBy(*by).agg(*[F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics])
+            tag = f"{plan.name}/population"
+            packed.append(population.mapInArrow(packer(key=None, tag=tag, partitions=partitions), PACKED_SCHEMA))
+    return packed
+
+
+def _as_integers(tiles: DataFrame, plan: GroupPlan) -> DataFrame:
+    moments = ["event_hour", "visible_hour", "known_ts", *[f"{m}_last_ts" for m in plan.group.recency]]
+    others = [f"{m}_count" for m in plan.group.counted] + [f"{m}_sum" for m in plan.group.summed]
+    keys = ["key", "segment"] if plan.segment else ["key"]
+    return tiles.select(*keys, *[to_micros(F.col(c)).alias(c) for c in moments], *others)
+
+
+def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
+    """The rows of this partition with the columns of the stage's groups, and `_known_<group>`."""
+    rows = tables.get("rows")
+    if rows is None:
+        return None
+    for plan in stage.plans:
+        arrays, known = group_columns(
+            plan, rows, tiles=tables.get(plan.name), population=tables.get(f"{plan.name}/population")
+        )
+        for position, array in enumerate(arrays):
+            rows = rows.append_column(f"_{plan.name}_{position}", array)
+        rows = rows.append_column(f"_known_{plan.name}", pa.array(known))
+    return rows
+
+
+def _passer(stage: _Stage, *, key: str, partitions: int) -> Callable[[_Batches], Iterator[pa.RecordBatch]]:
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        rows = _enrich(stage, unpack(batches))
+        if rows is not None:
+            yield from pack(rows, key=key, tag="rows", partitions=partitions)
+
+    return run
+
+
+_Finish = Callable[[pa.Table], Iterator[pa.RecordBatch]]
+
+
+def _laster(stage: _Stage, finish: _Finish) -> Callable[[_Batches], Iterator[pa.RecordBatch]]:
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        rows = _enrich(stage, unpack(batches))
+        if rows is not None:
+            yield from finish(rows)
+
+    return run
+
+
+def _finish_only(finish: _Finish) -> Callable[[_Batches], Iterator[pa.RecordBatch]]:
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from finish(pa.Table.from_batches([batch]))
+
+    return run
+
+
+def _finisher(
+    plans: list[GroupPlan], *, columns: list[Feature], profiles: dict[str, timedelta], schema: pa.Schema
+) -> _Finish:
+    """Last step in a task: names, states, defaults, and the column order of the table."""
+    by_source = {plan.name: source_columns(columns, f"group:{plan.name}") for plan in plans}
+    wanted = set(schema.names)
+
+    def finish(rows: pa.Table) -> Iterator[pa.RecordBatch]:
+        ready = {name: rows.column(name) for name in rows.column_names if name in wanted}
+        for plan in plans:
+            names = [f.name for f in by_source[plan.name]]
+            ready |= {n: rows.column(f"_{plan.name}_{i}") for i, n in enumerate(names)}
+        states = np.empty((rows.num_rows, len(columns)), dtype=np.uint8)
+        checks = _entity_checks(rows, plans, profiles)
+        for position, feature in enumerate(columns):
+            column = _single(ready[feature.name])
+            known, stale = checks.get(feature.source, (None, None))
+            states[:, position] = cell_states(column, feature, known=known, stale=stale)
+            ready[feature.name] = fill_default(column, feature)
+        mask = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(max(len(columns), 1)), rows.num_rows, [None, pa.py_buffer(states.tobytes())]
+        )
+        ready["feature_states"] = mask.cast(pa.binary())
+        table = pa.Table.from_arrays([_single(ready[f.name]).cast(f.type) for f in schema], schema=schema)
+        yield from table.to_batches(max_chunksize=_OUTPUT_ROWS)
+
+    return finish
+
+
+def _single(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    if isinstance(column, pa.Array):
+        return column
+    combined = column.combine_chunks()
+    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+
+
+_Bools = np.ndarray
+
+
+def _entity_checks(
+    rows: pa.Table, plans: list[GroupPlan], profiles: dict[str, timedelta]
+) -> dict[str, tuple[_Bools, _Bools]]:
+    """Feature source -> (known, stale) of each row (S31, S32)."""
+    request = np.asarray(rows.column("request_ts").cast(pa.int64()).to_numpy())
+    checks = {}
+    for plan in plans:
+        age = request - np.asarray(rows.column(plan.as_of).to_numpy())
+        known = np.asarray(rows.column(f"_known_{plan.name}").to_numpy())
+        checks[f"group:{plan.name}"] = (known, age > micros(plan.group.tolerance))
+    for entity, tolerance in profiles.items():
+        landed = rows.column(f"{entity}_landed_us")
+        known = np.asarray(landed.is_valid().to_numpy())
+        age = request - np.asarray(landed.fill_null(0).to_numpy())
+        checks[f"profile:{entity}"] = (known, known & (age > micros(tolerance)))
+    return checks

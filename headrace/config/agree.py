@@ -1,0 +1,110 @@
+"""Checks between parts of the configuration: names that must exist, names that must be unique."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from headrace.durations import duration_name
+
+if TYPE_CHECKING:
+    from headrace.config.model import Config
+
+__all__ = ["check_agreement"]
+
+IMPRESSION_SEGMENTS = ("scene", "device", "os", "network", "city", "position")
+
+
+def check_agreement(config: "Config") -> None:
+    """Raise ValueError where two parts of the configuration contradict each other."""
+    _check_actions(config)
+    _check_segments(config)
+    _check_midnight(config)
+    _check_unique_names(config)
+    _check_slices(config)
+
+
+def _check_actions(config: "Config") -> None:
+    known = {"impression", *config.ingest.actions}
+    for name, metric in config.features.metrics.items():
+        if metric.action not in known:
+            raise ValueError(
+                f"features.metrics.{name}.action: found {metric.action!r}, wanted one of {sorted(known)}"
+            )
+        if metric.value and metric.action not in config.ingest.value_actions:
+            raise ValueError(
+                f"features.metrics.{name}.value: found true on {metric.action!r}, which carries no value; "
+                f"wanted an action of ingest.value_actions {config.ingest.value_actions}"
+            )
+    unknown = sorted(set(config.labels.windows) - known)
+    if unknown:
+        raise ValueError(
+            f"labels.windows: found {unknown}, wanted actions of ingest.actions {sorted(known)}"
+        )
+
+
+def _check_segments(config: "Config") -> None:
+    columns = {
+        "user": sorted(config.profiles.user.columns),
+        "item": sorted(config.profiles.item.columns),
+        "impression": sorted(IMPRESSION_SEGMENTS),
+    }
+    for name, group in config.features.groups.items():
+        if group.segment is None:
+            continue
+        source, column = group.segment.split(".")
+        if column not in columns[source]:
+            raise ValueError(
+                f"features.groups.{name}.segment: found {group.segment!r}, wanted {source}.<one of {columns[source]}>"
+            )
+    if any(g.entity == "author" for g in config.features.groups.values()):
+        if config.profiles.item.columns.get("author_id") != "bigint":
+            raise ValueError(
+                "profiles.item.columns: found no author_id: bigint, wanted it because a group has entity: author"
+            )
+
+
+def _check_midnight(config: "Config") -> None:
+    """S6: with refresh 1d the business midnight must lie on a tile's edge."""
+    if not any(g.refresh == timedelta(days=1) for g in config.features.groups.values()):
+        return
+    offsets = {
+        datetime(year, month, 1, 12, tzinfo=ZoneInfo(config.timezone)).utcoffset() or timedelta(0)
+        for year in range(2000, 2031)
+        for month in range(1, 13)
+    }
+    if any(offset % config.features.tile for offset in offsets):
+        fits = next(m for m in (30, 15) if not any(o % timedelta(minutes=m) for o in offsets))
+        raise ValueError(
+            f"features.tile: found {duration_name(config.features.tile)}, wanted a divisor of the business midnight of "
+            f"{config.timezone}; tile: {fits}m would do"
+        )
+
+
+def _check_unique_names(config: "Config") -> None:
+    from headrace.config.columns import RESERVED, feature_columns
+
+    names = Counter(feature.name for feature in feature_columns(config))
+    repeated = sorted(name for name, times in names.items() if times > 1)
+    if repeated:
+        raise ValueError(
+            f"features: found {repeated[:5]} generated more than once, wanted unique names; change a group's segment, "
+            "metric or windows, or drop one"
+        )
+    taken = sorted(set(names) & RESERVED)
+    if taken:
+        raise ValueError(
+            f"features: found {taken}, wanted names that the training set does not use itself"
+        )
+
+
+def _check_slices(config: "Config") -> None:
+    from headrace.config.columns import feature_columns
+
+    known = {f.name for f in feature_columns(config) if f.type in ("string", "int", "boolean")}
+    known |= set(config.context.columns)
+    unknown = sorted(set(config.coverage.slices) - known)
+    if unknown:
+        raise ValueError(
+            f"coverage.slices: found {unknown}, wanted some of {sorted(known)} or an empty list"
+        )

@@ -1,0 +1,201 @@
+"""Read YAML with overlays and --set, and turn every complaint into file, key, found, wanted."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from headrace.config.model import Config
+from headrace.errors import ConfigError
+
+__all__ = ["conf_dir", "load_config"]
+
+
+def conf_dir() -> Path:
+    """Folder of the configuration files that ship with the package."""
+    import conf
+
+    return Path(next(iter(conf.__path__)))
+
+
+def load_config(path: str | Path | None = None, *, settings: Sequence[str] = ()) -> Config:
+    """Read a configuration file with what it extends, apply `settings`, validate.
+
+    Parameters
+    ----------
+    path : path, default conf/local.yaml of the package
+    settings : sequence of "key.sub=value"
+        Values are YAML; they win over every file.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing or not YAML, a key is unknown, or a value is not what was wanted.
+    """
+    source = Path(path) if path is not None else conf_dir() / "local.yaml"
+    origins = [(str(file), layer) for file, layer in _layers(source, seen=())]
+    origins += [("--set", _parse_setting(s)) for s in settings]
+    values: dict[str, Any] = {}
+    for _, layer in list(origins):
+        values = _merge(values, _with_features(layer, origins))
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, origins) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(
+            str(path),
+            found="no such file",
+            wanted="a YAML configuration file",
+            remedy="check --config, or start from conf/local.yaml",
+        )
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            str(path), found=" ".join(str(error).split()), wanted="valid YAML", remedy="mend it"
+        ) from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(
+            str(path),
+            found=f"a {type(loaded).__name__}",
+            wanted="keys and values",
+            remedy="see conf/base.yaml for the keys",
+        )
+    return loaded
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice, which YAML would silently overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _layers(path: Path, *, seen: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
+    """The file and what it extends, base first. Paths inside are made relative to their own file."""
+    if path.resolve() in seen:
+        raise ConfigError(
+            f"{path}: extends", found="a circle", wanted="a chain that ends", remedy="break it"
+        )
+    layer = _read(path)
+    parent = layer.pop("extends", None)
+    for key in ("root", "landing", "features"):
+        if isinstance(layer.get(key), str) and "://" not in layer[key]:
+            layer[key] = _anchor(layer[key], key=key, file=path)
+    if parent is None:
+        return [(path, layer)]
+    parent_path = path.parent / str(parent)
+    if not parent_path.is_file() and (conf_dir() / str(parent)).is_file():
+        parent_path = conf_dir() / str(parent)
+    return [*_layers(parent_path, seen=(*seen, path.resolve())), (path, layer)]
+
+
+def _anchor(value: str, *, key: str, file: Path) -> str:
+    """Paths of the shipped files stand in the working folder; those of a user's file beside it."""
+    if Path(value).is_absolute():
+        return value
+    if key == "features":
+        beside = file.parent / value
+        return str(beside if beside.is_file() else conf_dir() / value)
+    base = Path.cwd() if file.resolve().parent == conf_dir().resolve() else file.resolve().parent
+    return str((base / value).resolve())
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"--set {setting}",
+            found="no key=value",
+            wanted="key.sub=value",
+            remedy="for example --set sampling.negative_rate=0.05",
+        )
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    for part in reversed(key.strip().split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _with_features(
+    layer: dict[str, Any], origins: list[tuple[str, dict[str, Any]]]
+) -> dict[str, Any]:
+    """A path under `features` becomes the groups it names; a mapping changes those of the layers below."""
+    path = layer.get("features")
+    if not isinstance(path, str):
+        return layer
+    loaded = _read(Path(path))
+    origins.insert(0, (path, {"features": loaded}))
+    return {**layer, "features": loaded}
+
+
+def _explain(error: ValidationError, origins: list[tuple[str, dict[str, Any]]]) -> ConfigError:
+    """First complaint as file: key, found, wanted."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path) or "configuration"
+    where = f"{_origin(path, origins)}: {key}"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    given = first.get("input")
+    more = f" ({error.error_count() - 1} more after this one)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            where,
+            found=f"an unknown key {path[-1]!r}",
+            wanted="a key that conf/base.yaml or conf/features.yaml documents",
+            remedy=f"check the spelling, or remove it{more}",
+        )
+    if first["type"] == "missing":
+        return ConfigError(
+            where, found="nothing", wanted="a value", remedy=f"add it; see conf/base.yaml{more}"
+        )
+    if first["type"] == "value_error" and ", wanted " in message:
+        found, wanted = message.split(", wanted ", 1)
+        head, _, found = found.rpartition("found ")
+        if head.strip(" :"):
+            where = f"{_origin(head.strip(' :').split('.'), origins)}: {head.strip(' :')}"
+        return ConfigError(
+            where, found=found, wanted=wanted, remedy=f"change it in that file{more}"
+        )
+    return ConfigError(
+        where, found=repr(given)[:120], wanted=message, remedy=f"change it in that file{more}"
+    )
+
+
+def _origin(path: Sequence[str], origins: list[tuple[str, dict[str, Any]]]) -> str:
+    """The last layer that names the longest part of the key."""
+    best, depth = origins[0][0], 0
+    for file, layer in origins:
+        at: Any = layer
+        reached = 0
+        for part in path:
+            if not isinstance(at, Mapping) or part not in at:
+                break
+            at, reached = at[part], reached + 1
+        if reached >= depth:
+            best, depth = file, reached
+    return best

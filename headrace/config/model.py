@@ -1,0 +1,190 @@
+"""The shape of conf/base.yaml. Every key here is documented there; unknown keys are refused."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from headrace.config.groups import FeaturesConfig
+from headrace.durations import parse_duration
+
+__all__ = [
+    "Config",
+    "ContextConfig",
+    "CoverageConfig",
+    "Duration",
+    "IngestConfig",
+    "LabelsConfig",
+    "Profile",
+    "ProfilesConfig",
+    "SamplingConfig",
+    "SparkConfig",
+    "Strict",
+    "TrainConfig",
+]
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+ColumnType = Literal["string", "int", "bigint", "double", "timestamp"]
+ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Strict(BaseModel):
+    """A model that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _known_timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"found {name!r}, wanted an IANA timezone such as 'Europe/Berlin'")
+    return name
+
+
+def _known_country(code: str | None) -> str | None:
+    import holidays
+
+    if code is not None and code not in holidays.list_supported_countries():
+        raise ValueError(f"found {code!r}, wanted an ISO 3166 code such as 'DE', or null")
+    return code
+
+
+class IngestConfig(Strict):
+    """How landing files become conformed tables."""
+
+    duplicate_horizon_days: Annotated[int, Field(ge=0)]
+    timestamp_units: dict[ColumnName, Literal["s", "ms", "us", "ns"]]
+    optional_tables: list[Literal["user_profile", "item_profile", "engagements"]]
+    text_ids: list[Literal["impression_id", "request_id", "user_id", "item_id", "author_id"]]
+    actions: list[ColumnName]
+    value_actions: list[ColumnName]
+
+    @model_validator(mode="after")
+    def _value_actions_are_known(self) -> "IngestConfig":
+        unknown = sorted(set(self.value_actions) - set(self.actions))
+        if unknown:
+            raise ValueError(f"value_actions: found {unknown}, wanted some of actions")
+        return self
+
+
+class Profile(Strict):
+    """Declared columns of one profile table."""
+
+    columns: dict[ColumnName, ColumnType]
+    tolerance: Duration
+
+
+class ProfilesConfig(Strict):
+    """User and item profiles; authors are reached through the item's author_id."""
+
+    user: Profile
+    item: Profile
+
+
+class LabelsConfig(Strict):
+    """Label windows per action and when a day is final."""
+
+    windows: dict[ColumnName, Duration]
+    watch_window: Duration
+    implies: dict[ColumnName, ColumnName]
+    positive: Annotated[list[ColumnName], Field(min_length=1)]
+    grace_days: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "LabelsConfig":
+        named = {*self.implies, *self.implies.values(), *self.positive}
+        unknown = sorted(named - set(self.windows))
+        if unknown:
+            raise ValueError(
+                f"found {unknown} in implies or positive, wanted actions that have a label window"
+            )
+        zero = sorted(a for a, w in self.windows.items() if w <= timedelta(0))
+        if zero or self.watch_window <= timedelta(0):
+            raise ValueError(f"found an empty label window {zero or 'watch'}, wanted one above 0")
+        return self
+
+    @property
+    def maturity_days(self) -> int:
+        """Days after ds until its labels are final: ceil(longest window / 1 day) + grace (S26)."""
+        longest = max([*self.windows.values(), self.watch_window])
+        return -(-longest // timedelta(days=1)) + self.grace_days
+
+
+class SamplingConfig(Strict):
+    """Downsampling by hash (docs/design.md, section 7)."""
+
+    salt: str
+    negative_rate: Probability
+    positive_rate: Probability
+
+
+class ContextConfig(Strict):
+    """Impression columns that are features as they stand."""
+
+    columns: list[Literal["position", "scene", "device", "os", "network", "city"]]
+
+
+class CoverageConfig(Strict):
+    """What the coverage table cuts traffic by."""
+
+    slices: list[ColumnName]
+    max_slice_values: Annotated[int, Field(ge=1)]
+
+
+class TrainConfig(Strict):
+    """Hyper-parameters of the first trainer."""
+
+    days: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    embedding_dim: Annotated[int, Field(ge=1)]
+    hash_buckets: Annotated[int, Field(ge=2)]
+    experts: Annotated[int, Field(ge=1)]
+    gate_dropout: Annotated[float, Field(ge=0, lt=1)]
+    seed: int
+
+
+class SparkConfig(Strict):
+    """Session settings."""
+
+    master: str | None
+    partitions: Annotated[int, Field(ge=0)]
+    shuffle_partitions: Annotated[int, Field(ge=1)]
+    driver_memory: str
+    conf: dict[str, str]
+
+
+class Config(Strict):
+    """One validated configuration: base.yaml, overlays and --set, with the feature groups resolved."""
+
+    root: str
+    landing: str
+    features: FeaturesConfig
+    timezone: Annotated[str, AfterValidator(_known_timezone)]
+    country: Annotated[str | None, AfterValidator(_known_country)]
+    start_ds: date | None
+    ingest: IngestConfig
+    profiles: ProfilesConfig
+    labels: LabelsConfig
+    sampling: SamplingConfig
+    context: ContextConfig
+    coverage: CoverageConfig
+    train: TrainConfig
+    spark: SparkConfig
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> "Config":
+        from headrace.config.agree import check_agreement
+
+        check_agreement(self)
+        return self
+
+    def digest_of(self, *parts: str) -> str:
+        """Hash of the named parts, so that a job is rebuilt only when what it uses changed."""
+        import hashlib
+        import json
+
+        chosen: dict[str, Any] = self.model_dump(mode="json", include=set(parts))
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]

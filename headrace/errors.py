@@ -1,0 +1,42 @@
+"""Errors that a person can act on: what was found, what was wanted, what to do.
+
+Each class carries the exit code of the command line (docs/design.md, section 11).
+"""
+
+__all__ = ["ConfigError", "GateError", "HeadraceError", "InputError"]
+
+
+class HeadraceError(Exception):
+    """Base of all expected errors; `exit_code` reaches the shell.
+
+    Parameters
+    ----------
+    what : str
+        The subject: a file and key, a table and day, a stratum.
+    found, wanted, remedy : str
+        What was there, what should have been, and what the reader can do now.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, found: str, wanted: str, remedy: str) -> None:
+        self.what, self.found, self.wanted, self.remedy = what, found, wanted, remedy
+        super().__init__(f"{what}\n  found:  {found}\n  wanted: {wanted}\n  do:     {remedy}")
+
+
+class ConfigError(HeadraceError):
+    """Wrong configuration or arguments (exit 2)."""
+
+    exit_code = 2
+
+
+class GateError(HeadraceError):
+    """A gate refused the day (exit 3)."""
+
+    exit_code = 3
+
+
+class InputError(HeadraceError):
+    """Input missing, unreadable or not yet mature (exit 4)."""
+
+    exit_code = 4

@@ -1,0 +1,43 @@
+"""What every job under jobs/ shares: arguments, one session, exit codes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from headrace.chain import STEPS, run_step
+from headrace.config import load_config
+from headrace.days import day_range
+from headrace.errors import HeadraceError
+
+__all__ = ["main"]
+
+
+def main(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run one step for --ds (and the --days that end with it), as spark-submit starts it."""
+    parser = argparse.ArgumentParser(
+        description=f"headrace {name}", epilog=f"example: spark-submit jobs/{name}.py --config conf/prod.yaml --ds 2024-05-01"
+    )
+    parser.add_argument("--config", required=True, help="configuration file")
+    parser.add_argument("--ds", required=True, type=date.fromisoformat, help="day, YYYY-MM-DD")
+    parser.add_argument("--days", type=int, default=1, help="days that end with --ds (default 1)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
+    parser.add_argument("--rebuild", action="store_true", help="build again even if nothing changed")
+    given = parser.parse_args(arguments)
+    try:
+        from headrace.session import spark_session
+
+        config = load_config(given.config, settings=given.set)
+        step = next(s for s in STEPS if s.name == name)
+        days = list(day_range(given.ds - timedelta(days=given.days - 1), given.ds))
+        outcome = run_step(
+            lambda: spark_session(config.spark, app=f"headrace {name} {given.ds}"), config, step, days=days,
+            rebuild=given.rebuild,
+        )
+    except HeadraceError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    for receipt in outcome.receipts:
+        print(f"{name} {receipt.ds} revision {receipt.revision}: {receipt.rows_in} rows in, {receipt.rows_out} out")
+    for day in outcome.skipped:
+        print(f"{name} {day}: skipped, done with the same inputs, config and code")

@@ -1,0 +1,112 @@
+"""Receipts: one row per job x ds x revision, and what they say about work that is done.
+
+The table is small and written through deltalake without Spark, so that any tool can read it in milliseconds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from headrace import __version__
+from headrace.config import Config
+from headrace.errors import HeadraceError
+
+__all__ = ["Receipt", "check_accounting", "latest_receipts", "write_receipts"]
+
+_MAP = pa.map_(pa.string(), pa.string())
+_STAMP = pa.timestamp("us", tz="UTC")
+_SCHEMA = pa.schema([
+    *[pa.field(n, pa.string(), nullable=False) for n in ("job",)],
+    pa.field("revision", pa.int32(), nullable=False),
+    *[pa.field(n, pa.string(), nullable=False) for n in ("status", "fingerprint")],
+    *[pa.field(n, _MAP, nullable=False) for n in ("inputs", "outputs", "versions")],
+    *[pa.field(n, pa.string(), nullable=False) for n in ("config_hash", "code_version")],
+    *[
+        pa.field(f"rows_{n}", pa.int64(), nullable=False)
+        for n in ("in", "out", "quarantined", "duplicate", "sampled_out", "immature")
+    ],
+    pa.field("notes", _MAP, nullable=False),
+    pa.field("started_at", _STAMP, nullable=False),
+    pa.field("ended_at", _STAMP, nullable=False),
+    pa.field("ds", pa.date32(), nullable=False),
+])
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One row of `receipts`; see schemas.tables for the columns."""
+
+    job: str
+    ds: date
+    fingerprint: str = ""
+    status: str = "done"
+    revision: int = 0
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    config_hash: str = ""
+    code_version: str = __version__
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_quarantined: int = 0
+    rows_duplicate: int = 0
+    rows_sampled_out: int = 0
+    rows_immature: int = 0
+    notes: dict[str, str] = field(default_factory=dict)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def check_accounting(receipt: Receipt) -> None:
+    """S13. Raise HeadraceError (a bug, exit 1) unless every row is accounted for."""
+    parts = {
+        name: getattr(receipt, f"rows_{name}")
+        for name in ("out", "quarantined", "duplicate", "sampled_out", "immature")
+    }
+    if receipt.rows_in != sum(parts.values()):
+        raise HeadraceError(
+            f"{receipt.job} {receipt.ds}",
+            found=f"{receipt.rows_in} rows in, {parts}",
+            wanted="rows in = out + quarantined + duplicate + sampled_out + immature",
+            remedy="this is a bug in headrace, or files changed while they were read: run the day again and report it",
+        )
+
+
+def _uri(config: Config) -> str:
+    return f"{config.root}/receipts"
+
+
+def latest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
+    """The highest revision of every job and day."""
+    if not DeltaTable.is_deltatable(_uri(config)):
+        return {}
+    rows = DeltaTable(_uri(config)).to_pyarrow_dataset().to_table().to_pylist(maps_as_pydicts="strict")
+    best: dict[tuple[str, date], Receipt] = {}
+    for row in rows:
+        receipt = Receipt(**row)
+        standing = best.get((receipt.job, receipt.ds))
+        if standing is None or receipt.revision > standing.revision:
+            best[receipt.job, receipt.ds] = receipt
+    return best
+
+
+def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]:
+    """Number, check and append receipts in one commit."""
+    latest = latest_receipts(config)
+    numbered = []
+    for receipt in receipts:
+        check_accounting(receipt)
+        before = latest.get((receipt.job, receipt.ds))
+        numbered.append(replace(receipt, revision=before.revision + 1 if before else 1))
+    rows = [{f.name: _plain(getattr(r, f.name)) for f in _SCHEMA} for r in numbered]
+    write_deltalake(_uri(config), pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append", partition_by=["ds"])
+    return numbered
+
+
+def _plain(value: object) -> object:
+    return list(value.items()) if isinstance(value, dict) else value
+
+

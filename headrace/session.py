@@ -1,0 +1,103 @@
+"""The one place where a Spark session is made, for `local[*]` and under spark-submit alike."""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from headrace.config.model import SparkConfig
+from headrace.errors import ConfigError
+
+__all__ = ["delta_package", "java_version", "spark_session"]
+
+_SUPPORTED_JAVA = (17, 21)
+# One setting a line: what the promises need (UTC, ANSI, no deletion vectors for plain readers), then what speed needs.
+_SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.compression.codec": "zstd",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "67108864",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    "spark.ui.showConsoleProgress": "false",
+    # One BLAS and Arrow thread a Python worker: Spark already runs one worker a core.
+    "spark.executorEnv.OMP_NUM_THREADS": "1",
+}
+_LOCAL_SETTINGS = {"spark.ui.enabled": "false", "spark.sql.warehouse.dir": "/tmp/headrace-warehouse"}
+
+
+def delta_package() -> str:
+    """Maven coordinate of the Delta jar that fits the installed pyspark and delta-spark."""
+    spark = ".".join(version("pyspark").split(".")[:2])
+    return f"io.delta:delta-spark_{spark}_2.13:{version('delta-spark')}"
+
+
+def java_version() -> int | None:
+    """Major version of the Java that Spark would start, or None where there is none."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    if java is None:
+        return None
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    except OSError:
+        return None
+    match = re.search(r'version "(\d+)', said)
+    return int(match.group(1)) if match else None
+
+
+def check_java() -> None:
+    """Raise ConfigError unless Spark can start."""
+    found = java_version()
+    if found not in _SUPPORTED_JAVA:
+        raise ConfigError(
+            "Java",
+            found="none on PATH or JAVA_HOME" if found is None else f"version {found}",
+            wanted="Java 17 or 21",
+            remedy="install a JDK (Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17) "
+            "and set JAVA_HOME if several are installed",
+        )
+
+
+def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession:
+    """Start or join the Spark session.
+
+    Under spark-submit the master, the memory and the jars it was given stand; otherwise a local session is made
+    with the Delta jar that fits the installed versions.
+
+    Raises
+    ------
+    ConfigError
+        Java is missing or of a version that Spark does not run on.
+    """
+    check_java()
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    builder = SparkSession.Builder().appName(app)
+    if config.master or not submitted:
+        builder = builder.master(config.master or "local[*]")
+    settings = {**_SETTINGS, "spark.sql.shuffle.partitions": str(config.shuffle_partitions)}
+    if not submitted:
+        settings |= _LOCAL_SETTINGS | {
+            "spark.driver.memory": config.driver_memory,
+            "spark.jars.packages": delta_package(),
+            "spark.driver.extraJavaOptions": "-Dlog4j2.level=error -XX:+IgnoreUnrecognizedVMOptions",
+        }
+    for key, value in (settings | config.conf).items():
+        builder = builder.config(key, value)
+    logging.getLogger("py4j").setLevel(logging.ERROR)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session

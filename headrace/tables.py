@@ -1,0 +1,136 @@
+"""All reading and writing of Delta tables: one commit a write, whole days replaced, schemas enforced."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+
+import pyarrow as pa
+from delta.tables import DeltaTable as SparkDeltaTable
+from deltalake import DeltaTable
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as t
+
+from headrace.config import Config
+from headrace.receipts import Receipt
+from schemas.tables import Table, table
+
+__all__ = ["checked_against", "content_hashes", "exists", "read", "row_counts", "table_uri", "total_rows", "version_of", "write_days"]
+
+
+def table_uri(config: Config, name: str) -> str:
+    """Where a table lies."""
+    return f"{config.root}/{name}"
+
+
+def exists(config: Config, name: str) -> bool:
+    """Whether the table has ever been written."""
+    return bool(DeltaTable.is_deltatable(table_uri(config, name)))
+
+
+def read(
+    spark: SparkSession, config: Config, name: str, *, first: date | None = None, last: date | None = None,
+    days: Iterable[date] | None = None,
+) -> DataFrame:
+    """Rows of a table, of some days if asked; a table that was never written is empty."""
+    if not exists(config, name):
+        return spark.createDataFrame([], table(config, name).schema)
+    frame = spark.read.format("delta").load(table_uri(config, name))
+    if first is not None:
+        frame = frame.where(F.col("ds") >= F.lit(first))
+    if last is not None:
+        frame = frame.where(F.col("ds") <= F.lit(last))
+    if days is not None:
+        frame = frame.where(F.col("ds").isin(list(days)))
+    return frame
+
+
+def write_days(frame: DataFrame, config: Config, made: Table, *, days: Sequence[date], extra: str = "", gather: bool = False) -> int:
+    """Replace `days` of a table in one commit and return its version; a day without rows is replaced by nothing.
+
+    Columns are taken by name and cast to the table's types; a missing column or a null where none may be is an error,
+    never a silent change. `extra` narrows the rows replaced within the days (a table shared by several writers);
+    `gather` brings each day's rows together first, so that many days do not mean many small files.
+    """
+    _ensure(frame.sparkSession, config, made)
+    shaped = frame.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in made.schema])
+    if gather and len(days) > 1:
+        shaped = shaped.repartition(min(len(days), 64), "ds")
+    chosen = ", ".join(f"'{day.isoformat()}'" for day in days)
+    condition = f"ds IN ({chosen})" + (f" AND {extra}" if extra else "")
+    writer = shaped.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+    writer.save(table_uri(config, made.name))
+    return version_of(config, made.name)
+
+
+def _ensure(spark: SparkSession, config: Config, made: Table) -> None:
+    """Create the table with its comments and NOT NULLs, or add columns that a new feature brought."""
+    if not exists(config, made.name):
+        builder = SparkDeltaTable.createIfNotExists(spark).location(table_uri(config, made.name))
+        builder.addColumns(made.schema).partitionedBy("ds").comment(f"One row per {made.grain}").execute()
+        return
+    have = spark.read.format("delta").load(table_uri(config, made.name)).schema
+    if set(made.schema.names) - set(have.names):
+        # A column can only be added as nullable; the rows of older days have no value for it.
+        added = [t.StructField(f.name, f.dataType, True, f.metadata) for f in made.schema if f.name not in have.names]
+        empty = spark.createDataFrame([], t.StructType([*have.fields, *added]))
+        empty.write.format("delta").mode("append").option("mergeSchema", "true").save(table_uri(config, made.name))
+
+
+def version_of(config: Config, name: str) -> int:
+    """Latest Delta version."""
+    return int(DeltaTable(table_uri(config, name)).version())
+
+
+def row_counts(config: Config, name: str, *, days: Sequence[date]) -> dict[date, int]:
+    """Committed rows per day, from the Delta log; nothing is scanned."""
+    counts = dict.fromkeys(days, 0)
+    if not exists(config, name):
+        return counts
+    actions = pa.table(DeltaTable(table_uri(config, name)).get_add_actions(flatten=True))
+    if actions.num_rows == 0:
+        return counts
+    for day, rows in zip(actions.column("partition.ds").to_pylist(), actions.column("num_records").to_pylist(), strict=True):
+        if day in counts:
+            counts[day] += rows
+    return counts
+
+
+def _row_hash(frame: DataFrame) -> Column:
+    return F.xxhash64(*[F.col(c) for c in sorted(frame.columns)])
+
+
+def content_hashes(frame: DataFrame, *, days: Sequence[date]) -> dict[date, str]:
+    """Order-independent hash per day of the rows of `frame`: the same at any partitioning.
+
+    Count, xor and the sums of both halves of xxhash64 over the columns by name.
+    """
+    hashed = frame.select("ds", _row_hash(frame).alias("h"))
+    low = F.col("h").bitwiseAND(F.lit(0xFFFFFFFF))
+    per_day = hashed.groupBy("ds").agg(
+        F.count("*").alias("n"), F.bit_xor("h").alias("x"), F.sum(low).alias("low"),
+        F.sum(F.shiftrightunsigned("h", 32)).alias("high"),
+    )
+    found = {row["ds"]: row for row in per_day.collect()}  # one row a day
+    return {day: _text(found.get(day)) for day in days}
+
+
+def _text(row: t.Row | None) -> str:
+    if row is None:
+        return "empty"
+    mask = (1 << 64) - 1
+    return f"{row['n']:x}-{row['x'] & mask:016x}-{row['low'] & mask:x}-{row['high'] & mask:x}"
+
+
+def total_rows(config: Config, name: str) -> int:
+    """Committed rows of a table, from the Delta log."""
+    if not exists(config, name):
+        return 0
+    actions = pa.table(DeltaTable(table_uri(config, name)).get_add_actions(flatten=True))
+    return sum(actions.column("num_records").to_pylist()) if actions.num_rows else 0
+
+
+def checked_against(config: Config, receipts: dict[date, Receipt], source: str) -> dict[date, Receipt]:
+    """Set rows_in to the committed rows of `source`, so that a join that lost or doubled rows fails the accounting."""
+    seen = row_counts(config, source, days=list(receipts))
+    return {day: replace(receipt, rows_in=seen[day]) for day, receipt in receipts.items()}

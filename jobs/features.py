@@ -1,0 +1,27 @@
+"""features: spine, tiles and profiles -> training_set with every declared feature and its state."""
+
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from features.assemble import spine_features
+from headrace import tables
+from headrace.config import Config
+from headrace.job import main
+from headrace.receipts import Receipt
+from schemas.receipts import table_receipts
+from schemas.tables import table
+
+__all__ = ["build"]
+
+
+def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
+    """Read spine and tiles, enrich, write."""
+    training_set = spine_features(spark, config, days=days)
+    tables.write_days(training_set, config, table(config, "training_set"), days=days)
+    receipts = table_receipts(spark, config, "features", names=["training_set"], days=days)
+    return tables.checked_against(config, receipts, "spine")
+
+
+if __name__ == "__main__":
+    main("features")

@@ -1,0 +1,21 @@
+"""publish: a receipt that pins the training set's version; consumers read published days only."""
+
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from headrace.config import Config
+from headrace.job import main
+from headrace.publishing import publish_receipts
+from headrace.receipts import Receipt
+
+__all__ = ["build"]
+
+
+def build(_spark: SparkSession | None, config: Config, days: list[date]) -> dict[date, Receipt]:
+    """Read the day's receipts, pin what they wrote."""
+    return publish_receipts(config, days=days)
+
+
+if __name__ == "__main__":
+    main("publish")

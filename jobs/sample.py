@@ -1,0 +1,28 @@
+"""sample: labels -> spine with a rate on every row, and sampling_rates."""
+
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from headrace import tables
+from headrace.config import Config
+from headrace.job import main
+from headrace.receipts import Receipt
+from sampling.assemble import check_rates, sample_receipts
+from sampling.downsample import draw
+from schemas.tables import table
+
+__all__ = ["build"]
+
+
+def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
+    """Read labels, draw, write; the rates are checked against what was committed."""
+    spine = draw(tables.read(spark, config, "labels", days=days), config)
+    tables.write_days(spine, config, table(config, "spine"), days=days, gather=True)
+    rates = check_rates(spark, config, days=days)
+    tables.write_days(rates, config, table(config, "sampling_rates"), days=days, gather=True)
+    return sample_receipts(spark, config, days=days)
+
+
+if __name__ == "__main__":
+    main("sample")

@@ -1,0 +1,98 @@
+"""Reads what labels and sampling need, and reports on what they wrote."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from features.assemble import timeline
+from features.clock import to_micros
+from features.profiles import join_profile
+from headrace import tables
+from headrace.chain import check_maturity
+from headrace.config import Config
+from headrace.errors import GateError
+from headrace.receipts import Receipt, latest_receipts
+from sampling.downsample import SIGNIFICANCE, count_strata, rate_rows, with_stratum
+from sampling.labels import build_labels, first_landed
+from schemas.receipts import table_receipts
+from schemas.tables import table
+
+__all__ = ["check_rates", "label_receipts", "labelled", "sample_receipts"]
+
+
+def labelled(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
+    """Labels of the impressions of `days`.
+
+    Raises
+    ------
+    InputError
+        A day's maturity day has not been ingested (exit 4).
+    """
+    ingested = [day for job, day in latest_receipts(config) if job == "ingest"]
+    check_maturity(config, ds=max(days), landed=ingested)
+    impressions = tables.read(spark, config, "impressions", days=days)
+    history = tables.read(spark, config, "impressions", last=max(days)).select("impression_id", "ds")
+    impressions = first_landed(impressions, history)
+    items = timeline(spark, config, "item", last=max(days) + timedelta(days=1))
+    duration = "duration_s" if "duration_s" in items.columns else None
+    items = items.select("item_id", "from_us", "to_us", *([duration] if duration else []))
+    placed = join_profile(impressions, items, key="item_id", at=to_micros(F.col("request_ts")), prefix="item")
+    if duration is None:
+        placed = placed.withColumn("item_duration_s", F.lit(None).cast("double"))
+    last = max(days) + timedelta(days=config.labels.maturity_days)
+    engagements = tables.read(spark, config, "engagements", last=last)
+    return build_labels(placed, engagements, config.labels)
+
+
+def label_receipts(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[date, Receipt]:
+    """Rows in are the conformed impressions; those landed before are duplicates (S9)."""
+    seen = tables.row_counts(config, "impressions", days=days)
+    made = table_receipts(spark, config, "labels", names=["labels"], days=days)
+    written = tables.read(spark, config, "labels", days=days)
+    counted = ["preceding_engagements", "implied_labels"]
+    facts = {r["ds"]: r for r in written.groupBy("ds").agg(*[F.sum(c).alias(c) for c in counted]).collect()}
+    return {
+        day: replace(
+            receipt, rows_in=seen[day], rows_duplicate=seen[day] - receipt.rows_out,
+            notes={**receipt.notes, **{c: str(facts[day][c]) for c in counted if day in facts}},
+        )
+        for day, receipt in made.items()
+    }
+
+
+def check_rates(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
+    """`sampling_rates` of what was committed.
+
+    Raises
+    ------
+    GateError
+        A realised rate is outside its binomial bounds (S29, exit 3).
+    """
+    actions = list(config.labels.windows)
+    labels = with_stratum(tables.read(spark, config, "labels", days=days), config)
+    seen = count_strata(labels, actions)
+    kept = count_strata(tables.read(spark, config, "spine", days=days), actions)
+    rows = rate_rows(seen, kept, config)
+    odd = [row for row in rows if row.label == "all" and row.p_value < SIGNIFICANCE]
+    if odd:
+        worst = min(odd, key=lambda row: row.p_value)
+        raise GateError(
+            f"sampling of {worst.ds}, stratum {worst.stratum}",
+            found=f"{worst.kept} of {worst.seen} rows kept ({worst.realised_rate:.6f}), p = {worst.p_value:.1e}",
+            wanted=f"a rate of {worst.nominal_rate} within its binomial bounds (p >= {SIGNIFICANCE:g})",
+            remedy="look for impression ids that repeat or are not spread by the hash; another sampling.salt tells chance from defect",
+        )
+    return spark.createDataFrame([asdict(row) for row in rows], table(config, "sampling_rates").schema)
+
+
+def sample_receipts(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[date, Receipt]:
+    """Rows in are labelled impressions; what was not drawn is sampled out."""
+    seen = tables.row_counts(config, "labels", days=days)
+    made = table_receipts(spark, config, "sample", names=["spine", "sampling_rates"], days=days)
+    return {
+        day: replace(receipt, rows_in=seen[day], rows_sampled_out=seen[day] - receipt.rows_out)
+        for day, receipt in made.items()
+    }

@@ -1,0 +1,45 @@
+"""Landing files to one raw frame per set of like files: the file's own columns, its day and its path."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as t
+
+from schemas.landing import LandingFile
+
+__all__ = ["CORRUPT", "DAY", "SOURCE", "alike", "read_raw"]
+
+CORRUPT, DAY, SOURCE = "_corrupt_record", "_ds", "_source_file"
+
+
+def alike(files: Sequence[LandingFile]) -> list[list[LandingFile]]:
+    """Files of one format and the same columns together, in a stable order."""
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[LandingFile]] = {}
+    for file in files:
+        groups.setdefault((file.format, file.columns), []).append(file)
+    return [groups[key] for key in sorted(groups)]
+
+
+def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[str]) -> DataFrame:
+    """Read like files as they are.
+
+    Text formats give every column as text, so that nothing is parsed before it is checked; a row that the parser
+    cannot split is kept in `_corrupt_record`. JSON lines are asked for `wanted` columns, as text.
+    """
+    paths = [file.path for file in files]
+    reader = spark.read
+    if files[0].format == "parquet":
+        raw = reader.parquet(*paths)
+        corrupt: Column = F.lit(None).cast("string")
+    else:
+        names = wanted if files[0].format == "json" else [name for name, _ in files[0].columns]
+        schema = t.StructType([t.StructField(n, t.StringType()) for n in [*names, CORRUPT]])
+        reader = reader.schema(schema).option("columnNameOfCorruptRecord", CORRUPT).option("mode", "PERMISSIVE")
+        is_csv = files[0].format == "csv"
+        raw = reader.csv(paths, header=True, escape='"') if is_csv else reader.json(paths)
+        corrupt = F.col(CORRUPT)
+    path = F.col("_metadata.file_path")
+    day = F.to_date(F.regexp_extract(path, r"/ds(?:=|%3D)(\d{4}-\d{2}-\d{2})/", 1))
+    own = [F.col(f"`{name}`") for name in raw.columns if name not in (CORRUPT, "ds")]
+    return raw.select(*own, corrupt.alias(CORRUPT), day.alias(DAY), path.alias(SOURCE))

@@ -1,0 +1,55 @@
+"""What a build reports of each day: rows accounted for, hashes and versions of what was written."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from headrace import tables
+from headrace.config import Config
+from headrace.receipts import Receipt
+from schemas.ingest import TableDay
+
+__all__ = ["ingest_receipts", "table_receipts"]
+
+
+def ingest_receipts(
+    spark: SparkSession, config: Config, results: Mapping[str, Mapping[date, TableDay]], *, days: Sequence[date]
+) -> dict[date, Receipt]:
+    """One receipt a day over all ingested tables; notes keep the tables apart."""
+    hashes = {n: tables.content_hashes(tables.read(spark, config, n, days=days), days=days) for n in results}
+    versions = {name: str(tables.version_of(config, name)) for name in results}
+    receipts = {}
+    for day in days:
+        counted = {name: per_day[day] for name, per_day in results.items()}
+        notes = {f"{name}.rows_in": str(c.rows_in) for name, c in counted.items()}
+        notes |= {f"{name}.rows_out": str(c.rows_out) for name, c in counted.items()}
+        notes |= {f"{name}.{k}": str(v) for name, c in counted.items() for k, v in c.notes.items()}
+        receipts[day] = Receipt(
+            "ingest", day,
+            rows_in=sum(c.rows_in for c in counted.values()),
+            rows_out=sum(c.rows_out for c in counted.values()),
+            rows_quarantined=sum(c.quarantined for c in counted.values()),
+            rows_duplicate=sum(c.duplicate for c in counted.values()),
+            outputs={name: hashes[name][day] for name in results}, versions=versions, notes=notes,
+        )
+    return receipts
+
+
+def table_receipts(
+    spark: SparkSession, config: Config, job: str, *, names: Sequence[str], days: Sequence[date],
+    unhashed: Sequence[str] = (),
+) -> dict[date, Receipt]:
+    """Receipts with the hashes, versions and committed rows of the tables that `job` wrote; rows_out is the first's."""
+    frames = {n: tables.read(spark, config, n, days=days).drop(*unhashed) for n in names}
+    hashes = {n: tables.content_hashes(frame, days=days) for n, frame in frames.items()}
+    versions = {n: str(tables.version_of(config, n)) for n in names}
+    rows = {n: tables.row_counts(config, n, days=days) for n in names}
+    return {
+        day: Receipt(
+            job, day, rows_in=rows[names[0]][day], rows_out=rows[names[0]][day],
+            outputs={n: hashes[n][day] for n in names}, versions=versions,
+            notes={f"{n}.rows": str(rows[n][day]) for n in names},
+        )
+        for day in days
+    }

@@ -1,0 +1,1 @@
+"""Tests of the coverage report: page, text, terminal, browser."""
