@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
         builder = builder.master(config.master or "local[*]")
     settings = {**_SETTINGS, "spark.sql.shuffle.partitions": str(config.shuffle_partitions)}
     if not submitted:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers need the packages that this process has
         settings |= _LOCAL_SETTINGS | {
             "spark.driver.memory": config.driver_memory,
             "spark.jars.packages": delta_package(),

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def _replace(out: Path, page: str) -> Path:
         partial.write_text(page, encoding="utf-8", newline="\n")
         partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise ConfigError(
             str(out), found=str(error.strerror), wanted="a file that can be written", remedy="change --out"
         ) from None

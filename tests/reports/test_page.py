@@ -175,6 +175,14 @@ def test_a_folder_is_no_place_to_write_the_page_to(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_file_is_no_folder_to_write_the_page_into(tmp_path: Path) -> None:
+    write_rows(tmp_path, "coverage", [coverage_row("a")])
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(ConfigError, match="change --out"):
+        write_report(str(tmp_path), last=DAY, days=1, out=tmp_path / "file" / "report.html")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_states_are_shown_as_shares_of_the_traffic_with_their_rows(tmp_path: Path) -> None:
     write_rows(tmp_path, "coverage", [coverage_row("a", weight_real=900.0, weight_true_zero=0.0)])
     page = _page(tmp_path)
