@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 from headrace import __version__
 from headrace.config import Config
+from headrace.delta import is_table, read_days
 from headrace.errors import HeadraceError
 
 __all__ = ["Receipt", "check_accounting", "latest_receipts", "write_receipts"]
@@ -81,9 +82,9 @@ def _uri(config: Config) -> str:
 
 def latest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
     """The highest revision of every job and day."""
-    if not DeltaTable.is_deltatable(_uri(config)):
+    if not is_table(_uri(config)):
         return {}
-    rows = DeltaTable(_uri(config)).to_pyarrow_dataset().to_table().to_pylist(maps_as_pydicts="strict")
+    rows = read_days(_uri(config)).to_pylist(maps_as_pydicts="strict")
     best: dict[tuple[str, date], Receipt] = {}
     for row in rows:
         receipt = Receipt(**row)

@@ -6,6 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,7 +37,7 @@ _SETTINGS = {
     # One BLAS and Arrow thread a Python worker: Spark already runs one worker a core.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
 }
-_LOCAL_SETTINGS = {"spark.ui.enabled": "false", "spark.sql.warehouse.dir": "/tmp/headrace-warehouse"}
+_LOCAL_SETTINGS = {"spark.ui.enabled": "false", "spark.sql.catalogImplementation": "in-memory"}
 
 
 def delta_package() -> str:
@@ -100,6 +103,32 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
     for key, value in (settings | config.conf).items():
         builder = builder.config(key, value)
     logging.getLogger("py4j").setLevel(logging.ERROR)
-    session = builder.getOrCreate()
+    with _jvm_log(quiet=not submitted):
+        session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+@contextmanager
+def _jvm_log(*, quiet: bool) -> Iterator[None]:
+    """Send what a local JVM prints (jar resolution, start-up warnings) to a file; show its end if the start fails."""
+    if not quiet:
+        yield
+        return
+    path = Path(tempfile.gettempdir()) / f"headrace-jvm-{os.getpid()}.log"
+    terminal = os.dup(2)
+    with path.open("wb") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            tail = path.read_text(errors="replace").strip().splitlines()[-8:]
+            raise ConfigError(
+                "Spark",
+                found="no session: " + " | ".join(tail or [str(error)]),
+                wanted="a JVM that starts and finds the Delta jars",
+                remedy=f"read {path}; on a machine without network run `make setup` once where there is one",
+            ) from error
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

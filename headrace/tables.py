@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
-import pyarrow as pa
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -12,6 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
 from headrace.config import Config
+from headrace.delta import delta_files, is_table
 from headrace.receipts import Receipt
 from schemas.tables import Table, table
 
@@ -25,7 +25,7 @@ def table_uri(config: Config, name: str) -> str:
 
 def exists(config: Config, name: str) -> bool:
     """Whether the table has ever been written."""
-    return bool(DeltaTable.is_deltatable(table_uri(config, name)))
+    return is_table(table_uri(config, name))
 
 
 def read(
@@ -87,12 +87,8 @@ def row_counts(config: Config, name: str, *, days: Sequence[date]) -> dict[date,
     counts = dict.fromkeys(days, 0)
     if not exists(config, name):
         return counts
-    actions = pa.table(DeltaTable(table_uri(config, name)).get_add_actions(flatten=True))
-    if actions.num_rows == 0:
-        return counts
-    for day, rows in zip(actions.column("partition.ds").to_pylist(), actions.column("num_records").to_pylist(), strict=True):
-        if day in counts:
-            counts[day] += rows
+    for file in delta_files(table_uri(config, name), days=days):
+        counts[file.ds] += file.rows
     return counts
 
 
@@ -126,8 +122,7 @@ def total_rows(config: Config, name: str) -> int:
     """Committed rows of a table, from the Delta log."""
     if not exists(config, name):
         return 0
-    actions = pa.table(DeltaTable(table_uri(config, name)).get_add_actions(flatten=True))
-    return sum(actions.column("num_records").to_pylist()) if actions.num_rows else 0
+    return sum(file.rows for file in delta_files(table_uri(config, name)))
 
 
 def checked_against(config: Config, receipts: dict[date, Receipt], source: str) -> dict[date, Receipt]:

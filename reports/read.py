@@ -173,7 +173,9 @@ def _rows(
 
 
 def _dataset(table: Any, name: str, columns: tuple[str, ...]) -> Any:
-    dataset = table.to_pyarrow_dataset()
+    from headrace.delta import open_dataset
+
+    dataset = open_dataset(table.table_uri)
     missing = [column for column in columns if column not in dataset.schema.names]
     if missing:
         raise InputError(

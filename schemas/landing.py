@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from headrace.delta import file_system
 from headrace.errors import InputError
 
-__all__ = ["LandingFile", "file_system", "landed_days", "landing_digest", "survey_day"]
+__all__ = ["LandingFile", "landed_days", "landing_digest", "survey_day"]
 
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 
@@ -43,13 +44,6 @@ class LandingFile:
     format: str
     columns: tuple[tuple[str, str], ...]
     rows: int | None
-
-
-def file_system(uri: str) -> tuple[fs.FileSystem, str]:
-    """Arrow file system and path of a local path or URI."""
-    if "://" not in uri:
-        return fs.LocalFileSystem(), uri
-    return fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
 
 
 def landed_days(landing: str, table: str) -> list[date]:

@@ -1,0 +1,208 @@
+"""The command line: `headrace COMMAND`. Exit codes: 0 done, 1 bug, 2 config, 3 gate, 4 input (docs/design.md, 11)."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from headrace import __version__
+from headrace.errors import HeadraceError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Spark batch features and training data for recommender ranking.",
+    epilog="Start with: [bold]headrace demo[/]   Exit codes: 0 done, 1 bug, 2 config, 3 gate refused, 4 input missing.",
+)
+features_app = typer.Typer(help="Spine to training set: every feature, every state; or look at what is declared (list).")
+app.add_typer(features_app, name="features", rich_help_panel="Steps of the chain")
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (default: local.yaml).")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
+DayOption = Annotated[datetime, typer.Option("--ds", formats=["%Y-%m-%d"], help="Day, YYYY-MM-DD.")]
+DaysOption = Annotated[int, typer.Option("--days", min=1, help="Number of days that end with --ds.")]
+RebuildOption = Annotated[bool, typer.Option("--rebuild", help="Build again even if nothing changed.")]
+
+
+def console() -> Console:
+    """One console a call, so that output can be captured; tables stay whole in a pipe or a log."""
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=max(made.width, 132))
+
+
+def main() -> None:
+    """Entry point: expected errors become a message and an exit code, never a traceback."""
+    try:
+        app()
+    except HeadraceError as error:
+        Console(stderr=True, highlight=False).print(f"[bold red]error[/] {type(error).__name__}", str(error), sep="\n")
+        sys.exit(error.exit_code)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command(epilog="example: headrace run --config my.yaml --ds 2024-05-07 --days 3")
+def run(
+    ds: DayOption, days: DaysOption = 1, config: ConfigOption = None, set_: SetOption = None, rebuild: RebuildOption = False
+) -> None:
+    """Build days, ingest to publish; what receipts say is done with the same inputs and config is skipped."""
+    from headrace.config import load_config
+    from headrace.run import run_chain
+
+    run_chain(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, rebuild=rebuild, console=console())
+
+
+def _step_command(name: str, text: str) -> None:
+    def command(
+        ds: DayOption, days: DaysOption = 1, config: ConfigOption = None, set_: SetOption = None,
+        rebuild: RebuildOption = False,
+    ) -> None:
+        from headrace.config import load_config
+        from headrace.run import run_one
+
+        settled = load_config(config, settings=set_ or ())
+        run_one(settled, name, ds=ds.date(), days=days, rebuild=rebuild, console=console())
+
+    command.__doc__ = text
+    app.command(name, epilog=f"example: headrace {name} --ds 2024-05-07", rich_help_panel="Steps of the chain")(command)
+
+
+for _name, _text in {
+    "ingest": "Landing files to conformed tables; bad rows to quarantine.",
+    "tiles": "Events to hourly tiles, one table per feature group.",
+    "labels": "Mature impressions to labels.",
+    "sample": "Labels to the spine: negatives downsampled, the rate on every row.",
+    "coverage": "Six states of every feature in every slice.",
+    "publish": "Pin the training set's version for consumers.",
+}.items():
+    _step_command(_name, _text)
+
+
+@app.command(epilog="example: headrace simulate --out world --days 21 --impressions-per-day 50000")
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder to make: landing/, truth/, world.json.")],
+    days: Annotated[int, typer.Option(min=1, help="Days of logs.")] = 21,
+    impressions_per_day: Annotated[int, typer.Option(min=1, help="Impressions a day.")] = 50_000,
+    first_day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = datetime(2024, 5, 1),
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 7,
+    timezone: Annotated[str, typer.Option(help="Business timezone.")] = "UTC",
+    format_: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl.")] = "parquet",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing world.")] = False,
+) -> None:
+    """Make a seeded world in the landing format, with the true probabilities beside it."""
+    from headrace.worlds import make_world
+
+    make_world(
+        out, days=days, impressions_per_day=impressions_per_day, first_day=first_day.date(), seed=seed, timezone=timezone,
+        format=format_, overwrite=overwrite, console=console(),
+    )
+
+
+@app.command(epilog="example: headrace adapt mind --source MINDsmall_train --out mind")
+def adapt(
+    name: Annotated[str, typer.Argument(help="mind, globo or kuairand.")],
+    source: Annotated[Path, typer.Option(help="Folder of the public log.")],
+    out: Annotated[Path, typer.Option(help="Folder to make: landing/ and a configuration.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
+) -> None:
+    """Turn a public log into the landing format; what the source lacks is said and stays missing."""
+    from headrace.worlds import adapt_log
+
+    adapt_log(name, source=source, out=out, overwrite=overwrite, console=console())
+
+
+@features_app.callback(invoke_without_command=True, epilog="example: headrace features --ds 2024-05-07")
+def features_step(
+    context: typer.Context,
+    ds: Annotated[datetime | None, typer.Option("--ds", formats=["%Y-%m-%d"], help="Day, YYYY-MM-DD.")] = None,
+    days: DaysOption = 1, config: ConfigOption = None, set_: SetOption = None, rebuild: RebuildOption = False,
+) -> None:
+    """Spine to training set: every feature, every state. `features list` shows what is declared."""
+    if context.invoked_subcommand is not None:
+        return
+    from headrace.config import load_config
+    from headrace.run import run_one
+
+    if ds is None:
+        raise typer.BadParameter("the step needs --ds; `headrace features list` shows the columns")
+    settled = load_config(config, settings=set_ or ())
+    run_one(settled, "features", ds=ds.date(), days=days, rebuild=rebuild, console=console())
+
+
+@features_app.command("list", epilog="example: headrace features list --config my.yaml --group user")
+def features_list(
+    config: ConfigOption = None, set_: SetOption = None,
+    group: Annotated[str | None, typer.Option(help="Only this source, e.g. user or profile:item.")] = None,
+) -> None:
+    """Every generated column with type, unit, source and default."""
+    from headrace.config import load_config
+    from headrace.listing import features_table
+
+    console().print(features_table(load_config(config, settings=set_ or ()), source=group))
+
+
+@app.command(epilog="example: headrace train --ds 2024-05-19 --out model")
+def train(
+    ds: DayOption,
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
+    days: Annotated[int | None, typer.Option(help="Training days that end with --ds (default: train.days).")] = None,
+    config: ConfigOption = None, set_: SetOption = None,
+) -> None:
+    """Train the MMoE on published days; prints metrics before and after calibration."""
+    from headrace.config import load_config
+    from headrace.modelling import train_model
+
+    train_model(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, out=out, console=console())
+
+
+@app.command(epilog="example: headrace evaluate model --ds 2024-05-20 --truth world/truth")
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that `headrace train` wrote.")],
+    ds: DayOption, days: DaysOption = 1,
+    truth: Annotated[Path | None, typer.Option(help="True probabilities of a simulated world.")] = None,
+    config: ConfigOption = None, set_: SetOption = None,
+) -> None:
+    """AUC, GAUC, log loss and predicted / actual on published days, before and after calibration."""
+    from headrace.config import load_config
+    from headrace.modelling import evaluate_model
+
+    settled = load_config(config, settings=set_ or ())
+    evaluate_model(settled, checkpoint, ds=ds.date(), days=days, truth=truth, console=console())
+
+
+@app.command(epilog="example: headrace report --ds 2024-05-19 --days 14 --out report.html")
+def report(
+    ds: DayOption, days: DaysOption = 14,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    config: ConfigOption = None, set_: SetOption = None,
+) -> None:
+    """Coverage of every feature per day, as one offline HTML file and a short table here."""
+    from headrace.config import load_config
+    from headrace.pages import report_page
+
+    report_page(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, out=out, console=console())
+
+
+@app.command(epilog="example: headrace demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("demo"),
+    scale: Annotated[float, typer.Option(min=0.01, help="Traffic relative to 50,000 impressions a day.")] = 1.0,
+) -> None:
+    """A simulated world, the chain, a model, its evaluation against the truth, and the coverage page."""
+    from headrace.demo import run_demo
+
+    run_demo(out, scale=scale, console=console())
+
+
