@@ -10,7 +10,17 @@ import numpy as np
 from headrace.days import day_start, epoch_micros
 from simulation.spec import WorldSpec
 
-__all__ = ["DAY_US", "HOUR_US", "SECOND_US", "Clock", "DayShape", "day_shape", "generator", "landing_index", "make_clock"]
+__all__ = [
+    "DAY_US",
+    "HOUR_US",
+    "SECOND_US",
+    "Clock",
+    "DayShape",
+    "day_shape",
+    "generator",
+    "landing_index",
+    "make_clock",
+]
 
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US

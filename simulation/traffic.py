@@ -68,8 +68,14 @@ def day_market(world: Population, shape: DayShape, *, category: np.ndarray) -> D
 
 
 def draw_shown(
-    spec: WorldSpec, world: Population, *, market: DayMarket, shape: DayShape, day: int,
-    rows: tuple[int, int], rng: np.random.Generator,
+    spec: WorldSpec,
+    world: Population,
+    *,
+    market: DayMarket,
+    shape: DayShape,
+    day: int,
+    rows: tuple[int, int],
+    rng: np.random.Generator,
 ) -> Shown:
     """Requests number rows[0] to rows[1] of the day, in the order of time, and what they showed."""
     low, high = rows
@@ -118,7 +124,12 @@ def _draw_users(
 
 
 def _draw_items(
-    world: Population, market: DayMarket, *, user: np.ndarray, request_us: np.ndarray, size: int,
+    world: Population,
+    market: DayMarket,
+    *,
+    user: np.ndarray,
+    request_us: np.ndarray,
+    size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Item numbers (R, S), none twice in a row and none before it was published."""

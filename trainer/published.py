@@ -1,4 +1,4 @@
-"""What published days hold, and their rows as a stream: the only module of the trainer that reads tables.
+"""What published days hold, and their rows as a stream: what a consumer may read and where it is.
 
 A day is published iff the highest revision of its `publish` receipt says so; it is then read at the Delta version
 that the receipt names, whatever has been written since. One row of the stream is one row of `training_set`.
@@ -8,18 +8,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from pyarrow import fs
 
 from headrace.errors import InputError
+from trainer.rows import day_pieces, read_piece
 
-__all__ = ["FeatureSpec", "Piece", "PublishedDay", "day_pieces", "find_days", "open_day", "published_days", "read_piece"]
+__all__ = ["FeatureSpec", "PublishedDay", "find_days", "open_day", "published_days"]
 
 
 @dataclass(frozen=True)
@@ -58,16 +56,6 @@ class PublishedDay:
     features: tuple[FeatureSpec, ...]
     labels: dict
     sampling: dict
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One row group of one file of a day; the unit that is shuffled and read."""
-
-    day: PublishedDay
-    path: str
-    row_group: int
-    rows: int
 
 
 def published_days(root: str) -> list[PublishedDay]:
@@ -131,87 +119,10 @@ def open_day(
     InputError
         The version or a file is gone, rows are deleted by deletion vectors, or a column is missing.
     """
-    pieces = day_pieces(root, day)
+    pieces = day_pieces(root, ds=day.ds, version=day.version)
     order = range(len(pieces)) if rng is None else rng.permutation(len(pieces))
     for index in order:
         yield from read_piece(root, pieces[index], columns=columns, batch_rows=batch_rows)
-
-
-def day_pieces(root: str, day: PublishedDay) -> list[Piece]:
-    """Row groups of a day with at least one row, in the order of the paths, read from the files' footers only."""
-    where = f"{root}/training_set {day.ds} at version {day.version}"
-    try:
-        table = DeltaTable(f"{root}/training_set", version=day.version)
-        actions = pa.table(table.get_add_actions(flatten=True))
-    except DeltaError as error:
-        raise _unreadable(where, " ".join(str(error).split())[:300]) from None
-    paths = sorted(
-        unquote(path)
-        for path, ds in zip(actions["path"].to_pylist(), actions["partition.ds"].to_pylist(), strict=True)
-        if str(ds) == str(day.ds)
-    )
-    _refuse_rewritten(table, paths, where)
-    system, base = _filesystem(root)
-    pieces = []
-    for path in paths:
-        try:
-            with system.open_input_file(f"{base}/training_set/{path}") as source:
-                footer = pq.read_metadata(source)
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(where, f"{path}: {error}") from None
-        sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
-        pieces += [Piece(day, path, i, rows) for i, rows in enumerate(sizes) if rows]
-    return pieces
-
-
-def read_piece(
-    root: str, piece: Piece, *, columns: Sequence[str], batch_rows: int = 16384
-) -> Iterator[pa.RecordBatch]:
-    """Rows of one row group, `batch_rows` at most in a batch."""
-    system, base = _filesystem(root)
-    where = f"{root}/training_set {piece.day.ds}: {piece.path}"
-    try:
-        with pq.ParquetFile(system.open_input_file(f"{base}/training_set/{piece.path}"), pre_buffer=False) as file:
-            missing = sorted(set(columns) - set(file.schema_arrow.names))
-            if missing:
-                raise InputError(
-                    where, found=f"no column {', '.join(missing[:5])}", wanted="the columns that the receipt declares",
-                    remedy="build the day again: headrace run --rebuild",
-                )
-            yield from file.iter_batches(batch_rows, row_groups=[piece.row_group], columns=list(columns))
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(where, str(error)) from None
-
-
-def _filesystem(root: str) -> tuple[fs.FileSystem, str]:
-    """A path or a URI as pyarrow sees it."""
-    if "://" in str(root):
-        return fs.FileSystem.from_uri(str(root))
-    return fs.LocalFileSystem(), str(root)
-
-
-def _unreadable(where: str, found: str) -> InputError:
-    return InputError(
-        where, found=found, wanted="the files that the receipt's version names",
-        remedy="if they were vacuumed, build the day again: headrace run --rebuild",
-    )
-
-
-def _refuse_rewritten(table: DeltaTable, paths: list[str], where: str) -> None:
-    """Parquet is read as it lies, so rows deleted beside the file, or renamed columns, must not pass unseen."""
-    features = set(table.protocol().reader_features or [])
-    found = ""
-    if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
-        found = "column mapping"
-    if "deletionVectors" in features:
-        marked = [str(uri) for uri in pa.table(table.deletion_vectors())["filepath"].to_pylist()]
-        if any(unquote(uri).endswith(path) for uri in marked for path in paths):
-            found = "rows deleted by deletion vectors"
-    if found:
-        raise InputError(
-            where, found=found, wanted="plain Parquet files, as headrace writes them",
-            remedy="rewrite the table without it (REORG ... APPLY (PURGE)), or build the day again",
-        )
 
 
 def _publish_rows(root: str) -> list[dict]:
@@ -219,7 +130,9 @@ def _publish_rows(root: str) -> list[dict]:
         receipts = DeltaTable(f"{root}/receipts").to_pyarrow_dataset()
     except (DeltaError, OSError) as error:
         raise InputError(
-            f"{root}/receipts", found=" ".join(str(error).split())[:200], wanted="the receipts of a built root",
+            f"{root}/receipts",
+            found=" ".join(str(error).split())[:200],
+            wanted="the receipts of a built root",
             remedy="check --config and its root, or build days first: headrace run",
         ) from None
     columns = ["job", "ds", "revision", "status", "versions", "outputs", "notes"]
@@ -235,7 +148,8 @@ def _published(row: dict) -> PublishedDay:
         version, content = int(row["versions"]["training_set"]), row["outputs"]["training_set"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"publish receipt of {row['ds']}, revision {row['revision']}", found=f"{type(error).__name__}: {error}",
+            f"publish receipt of {row['ds']}, revision {row['revision']}",
+            found=f"{type(error).__name__}: {error}",
             wanted="versions and outputs of training_set, and the notes features, labels, sampling",
             remedy="publish the day again: headrace run --rebuild",
         ) from None

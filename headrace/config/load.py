@@ -39,6 +39,8 @@ def load_config(path: str | Path | None = None, *, settings: Sequence[str] = ())
     origins += [("--set", _parse_setting(s)) for s in settings]
     values: dict[str, Any] = {}
     for _, layer in list(origins):
+        if isinstance(layer.get("features"), str):
+            values.pop("features", None)  # a path replaces the groups below it, a mapping changes them
         values = _merge(values, _with_features(layer, origins))
     try:
         return Config.model_validate(values)
@@ -144,7 +146,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
 def _with_features(
     layer: dict[str, Any], origins: list[tuple[str, dict[str, Any]]]
 ) -> dict[str, Any]:
-    """A path under `features` becomes the groups it names; a mapping changes those of the layers below."""
+    """A path under `features` becomes the groups it names."""
     path = layer.get("features")
     if not isinstance(path, str):
         return layer

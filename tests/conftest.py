@@ -1,0 +1,52 @@
+"""One Spark session for the whole run, and a tiny world that has been through the whole chain once."""
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from headrace.chain import STEPS, plan_run, run_step
+from headrace.config import Config, load_config
+from tests import tiny
+
+FIRST, LAST, DAYS = date(2024, 3, 30), date(2024, 4, 2), 3
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator:
+    """Two cores, few partitions, no UI."""
+    from headrace.config.model import SparkConfig
+    from headrace.session import spark_session
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    conf = {"spark.default.parallelism": "2", "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2"}
+    settings = SparkConfig(
+        master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", conf=conf
+    )
+    session = spark_session(settings, app="headrace tests")
+    yield session
+    session.stop()
+
+
+def config_of(folder: Path, *settings: str) -> Config:
+    """The tests' configuration over the landing and tables of `folder`."""
+    where = [f"landing={folder}/landing", f"root={folder}/tables"]
+    return load_config(Path(__file__).parent / "data" / "tiny.yaml", settings=[*where, *settings])
+
+
+def run_all(spark, config: Config, *, ds: date = LAST, days: int = DAYS, order: int = 1) -> list:
+    """Every step of the chain, for all days at once."""
+    plan = plan_run(config, ds=ds, days=days)
+    return [run_step(lambda: spark, config, step, days=plan.per_step[step.name][::order]) for step in STEPS]
+
+
+@pytest.fixture(scope="session")
+def world(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, list]:
+    """A tiny world after `run`: configuration and the outcomes of the steps."""
+    folder = tmp_path_factory.mktemp("world")
+    tiny.write_world(folder / "landing", first=FIRST, days=6)
+    config = config_of(folder)
+    return config, run_all(spark, config)

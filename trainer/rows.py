@@ -1,0 +1,128 @@
+"""Rows of `training_set` at a pinned Delta version: row groups as the unit that is shuffled, batches as the unit read.
+
+deltalake names the files of the version; pyarrow reads them, so no more than one batch of a row group is in memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from pyarrow import fs
+
+from headrace.errors import InputError
+
+__all__ = ["Piece", "day_columns", "day_pieces", "read_piece"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One row group of one file of a day. `path` is relative to the table, `rows` is at least 1."""
+
+    ds: date
+    path: str
+    row_group: int
+    rows: int
+
+
+def day_columns(root: str, *, ds: date, version: int) -> set[str]:
+    """Column names of `training_set` at `version`. Raises InputError where the version is gone."""
+    return {field.name for field in _table(root, ds, version).schema().fields}
+
+
+def _table(root: str, ds: date, version: int) -> DeltaTable:
+    try:
+        return DeltaTable(f"{root}/training_set", version=version)
+    except DeltaError as error:
+        raise _unreadable(f"{root}/training_set {ds} at version {version}", str(error)) from None
+
+
+def day_pieces(root: str, *, ds: date, version: int) -> list[Piece]:
+    """Row groups of a day with at least one row, in the order of the paths; only the files' footers are read.
+
+    Raises
+    ------
+    InputError
+        The version or a file is gone, or rows are deleted by deletion vectors.
+    """
+    where = f"{root}/training_set {ds} at version {version}"
+    table = _table(root, ds, version)
+    actions = pa.table(table.get_add_actions(flatten=True))
+    paths = sorted(
+        unquote(path)
+        for path, of in zip(actions["path"].to_pylist(), actions["partition.ds"].to_pylist(), strict=True)
+        if str(of) == str(ds)
+    )
+    _refuse_rewritten(table, paths, where)
+    system, base = _filesystem(root)
+    pieces = []
+    for path in paths:
+        try:
+            with system.open_input_file(f"{base}/training_set/{path}") as source:
+                footer = pq.read_metadata(source)
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(where, f"{path}: {error}") from None
+        sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+        pieces += [Piece(ds, path, i, rows) for i, rows in enumerate(sizes) if rows]
+    return pieces
+
+
+def read_piece(root: str, piece: Piece, *, columns: Sequence[str], batch_rows: int = 16384) -> Iterator[pa.RecordBatch]:
+    """Rows of one row group, `batch_rows` at most in a batch; InputError where the file or a column is missing."""
+    system, base = _filesystem(root)
+    where = f"{root}/training_set {piece.ds}: {piece.path}"
+    try:
+        with (
+            system.open_input_file(f"{base}/training_set/{piece.path}") as source,
+            pq.ParquetFile(source, pre_buffer=False) as file,
+        ):
+            missing = sorted(set(columns) - set(file.schema_arrow.names))
+            if missing:
+                raise InputError(
+                    where,
+                    found=f"no column {', '.join(missing[:5])}",
+                    wanted="the columns that the receipt declares",
+                    remedy="build the day again: headrace run --rebuild",
+                )
+            yield from file.iter_batches(batch_rows, row_groups=[piece.row_group], columns=list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(where, str(error)) from None
+
+
+def _filesystem(root: str) -> tuple[fs.FileSystem, str]:
+    """A path or a URI as pyarrow sees it."""
+    if "://" in str(root):
+        return fs.FileSystem.from_uri(str(root))
+    return fs.LocalFileSystem(), str(root)
+
+
+def _unreadable(where: str, found: str) -> InputError:
+    return InputError(
+        where,
+        found=" ".join(found.split())[:300],
+        wanted="the files that the receipt's version names",
+        remedy="if they were vacuumed, build the day again: headrace run --rebuild",
+    )
+
+
+def _refuse_rewritten(table: DeltaTable, paths: list[str], where: str) -> None:
+    """Parquet is read as it lies, so rows deleted beside the file, or renamed columns, must not pass unseen."""
+    features = set(table.protocol().reader_features or [])
+    found = ""
+    if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+        found = "column mapping"
+    if "deletionVectors" in features:
+        marked = [str(uri) for uri in pa.table(table.deletion_vectors())["filepath"].to_pylist()]
+        if any(unquote(uri).endswith(path) for uri in marked for path in paths):
+            found = "rows deleted by deletion vectors"
+    if found:
+        raise InputError(
+            where,
+            found=found,
+            wanted="plain Parquet files, as headrace writes them",
+            remedy="rewrite the table without it (REORG ... APPLY (PURGE)), or build the day again",
+        )
