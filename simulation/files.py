@@ -42,7 +42,8 @@ class FolderWriter:
     def __init__(self, folder: Path, schema: pa.Schema, *, format: str, file_rows: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._schema, self._format, self._file_rows = folder, schema, format, file_rows
-        self._part, self._rows_here, self._sink = 0, 0, None
+        self._part, self._rows_here = 0, 0
+        self._sink: Any = None
         self._open()
 
     def write(self, rows: pa.Table) -> None:
@@ -69,7 +70,6 @@ class FolderWriter:
 
     def _open(self) -> None:
         path = self._folder / f"part-{self._part:05d}.{self._format}"
-        self._sink: Any
         if self._format == "parquet":
             self._sink = pq.ParquetWriter(path, self._schema, compression="zstd")
         else:
@@ -97,8 +97,9 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _write_csv(rows: pa.Table, sink: IO[bytes]) -> None:
+    # The words of simulation.tables need no quotes; pyarrow refuses a value that would.
     plain = pa.table({name: _plain(rows[name]) for name in rows.column_names})
-    pa_csv.write_csv(plain, sink, pa_csv.WriteOptions(include_header=False, quoting_style="needed"))
+    pa_csv.write_csv(plain, sink, pa_csv.WriteOptions(include_header=False, quoting_style="none"))
 
 
 def _quoted(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -29,11 +29,11 @@ class LandingZone:
         self._spec, self._clock, self._table, self._base = spec, clock, table, base
         self._waiting: dict[int, list[pa.Table]] = {}
         self._counts = np.zeros((spec.days + 1, len(TAGS)), dtype=np.int64)  # the last row: beyond the last day
-        self._day, self._writer = -1, None
+        self._day = -1
+        self._writer: FolderWriter | None = None
 
     def open_day(self, day: int) -> None:
         """Begin day number `day` with the rows that waited for it."""
-        self._writer: FolderWriter | None
         self._day, self._writer = day, None
         if self._table not in PROFILES:
             self._open_writer()
@@ -67,8 +67,9 @@ class LandingZone:
         if spec.id_kind == "string":
             schema = text_ids(schema.empty_table()).schema
         folder = self._base / self._table / day_name(spec, self._day)
-        self._writer = FolderWriter(folder, schema, format=spec.format, file_rows=spec.file_rows)
-        return self._writer
+        writer = FolderWriter(folder, schema, format=spec.format, file_rows=spec.file_rows)
+        self._writer = writer
+        return writer
 
     def _land(self, rows: pa.Table) -> None:
         if not rows.num_rows:

@@ -66,8 +66,10 @@ def _part(name: str, row: np.ndarray, event_us: np.ndarray) -> Engaged:
 def _in_time_order(parts: list[Engaged]) -> Engaged:
     event_us = np.concatenate([part.event_us for part in parts])
     order = np.argsort(event_us, kind="stable")
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "action", "value"))
-    return Engaged(*(column[order] for column in columns), event_us[order])
+    row, action, value = (
+        np.concatenate([getattr(part, name) for part in parts])[order] for name in ("row", "action", "value")
+    )
+    return Engaged(row, action, value, event_us[order])
 
 
 def _afterthought(rng: np.random.Generator, count: int) -> np.ndarray:

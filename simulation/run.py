@@ -22,7 +22,7 @@ from simulation.responses import Engaged, draw_responses, truth_rows
 from simulation.spec import WorldSpec, WorldSummary
 from simulation.tables import ACTIONS, CITIES, DEVICES, NETWORKS, OSES, PROFILES, SCENES, SCHEMAS, TRUTH, words
 from simulation.tally import Tally
-from simulation.traffic import DayMarket, Shown, day_market, draw_shown
+from simulation.traffic import Shown, day_market, draw_shown
 
 __all__ = ["Progress", "simulate"]
 
@@ -52,7 +52,7 @@ def simulate(out: Path, *, spec: WorldSpec, progress: Progress | None = None, ov
         A folder that is absent or empty.
     spec : WorldSpec
     progress : callable(day, done_days, total_days, rows), optional
-        Called after each chunk; `rows` counts the impressions drawn so far.
+        Called after each chunk; `done_days` counts finished days, `rows` the impressions drawn so far.
     overwrite : bool, default False
         Replace what is in `out`.
 
@@ -110,9 +110,9 @@ def _build(base: Path, spec: WorldSpec, progress: Progress | None) -> WorldSumma
         profiles = profile_rows(spec, people, standing, clock=clock, state=state, day=day)
         for name in PROFILES:
             zones[name].add(soil(spec, profiles[name], table=name, rng=generator(spec, f"dirt {name}", day)))
-        for _ in _day(world, day, state, zones, base / "truth" / day_name(spec, day), tally):
+        for last in _day(world, day, state, zones, base / "truth" / day_name(spec, day), tally):
             if progress is not None:
-                progress(spec.first_day + timedelta(days=day), day, spec.days, tally.rows)
+                progress(spec.first_day + timedelta(days=day), day + last, spec.days, tally.rows)
         for zone in zones.values():
             zone.close_day()
     return tally.summary(spec, {name: zone.summary() for name, zone in zones.items()})
@@ -133,8 +133,8 @@ def _fit(spec: WorldSpec, clock: Clock, people: Population) -> Intercepts:
 
 def _day(
     world: _World, day: int, state: DayState, zones: dict[str, LandingZone], truth_folder: Path, tally: Tally
-) -> Iterator[None]:
-    """Draw one day in chunks of whole requests, yielding after each."""
+) -> Iterator[bool]:
+    """Draw one day in chunks of whole requests; yield after each whether it was the day's last."""
     spec = world.spec
     shape = day_shape(spec, world.clock, day=day)
     market = day_market(world.people, shape, category=state.category.before)
@@ -150,7 +150,7 @@ def _day(
         truth = _chunk(world, shown, state=state, zones=zones, at=(day, chunk))
         tally.add(truth)
         writer.write(text_ids(truth) if spec.id_kind == "string" else truth)
-        yield
+        yield rows[1] == shape.requests
     writer.close()
 
 

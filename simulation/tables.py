@@ -44,26 +44,31 @@ ID_PREFIX = {
     "author_id": "author",
 }
 
-_PROFILE = [("valid_from", TS), ("valid_to", TS)]
+_TYPES = {"bigint": pa.int64(), "int": pa.int32(), "double": pa.float64(), "string": pa.string(), "timestamp": TS}
+
+
+def _schema(columns: str) -> pa.Schema:
+    """Schema from "name type, name type"."""
+    return pa.schema([(name, _TYPES[kind]) for name, kind in (column.split() for column in columns.split(","))])
+
 
 SCHEMAS: dict[str, pa.Schema] = {
-    "impressions": pa.schema(
-        [("impression_id", pa.int64()), ("request_id", pa.int64()), ("request_ts", TS)]
-        + [("user_id", pa.int64()), ("item_id", pa.int64()), ("event_ts", TS), ("arrival_ts", TS)]
-        + [("position", pa.int32())]
-        + [(name, pa.string()) for name in ("scene", "device", "os", "network", "city")]
+    "impressions": _schema(
+        "impression_id bigint, request_id bigint, request_ts timestamp, user_id bigint, item_id bigint, "
+        "event_ts timestamp, arrival_ts timestamp, position int, scene string, device string, os string, "
+        "network string, city string"
     ),
-    "engagements": pa.schema(
-        [("impression_id", pa.int64()), ("user_id", pa.int64()), ("item_id", pa.int64()), ("action", pa.string())]
-        + [("value", pa.float64()), ("event_ts", TS), ("arrival_ts", TS)]
+    "engagements": _schema(
+        "impression_id bigint, user_id bigint, item_id bigint, action string, value double, event_ts timestamp, "
+        "arrival_ts timestamp"
     ),
-    "user_profile": pa.schema(
-        [("user_id", pa.int64()), *_PROFILE, ("gender", pa.string()), ("age", pa.int32()), ("age_band", pa.string())]
-        + [("registered_ts", TS)]
+    "user_profile": _schema(
+        "user_id bigint, valid_from timestamp, valid_to timestamp, gender string, age int, age_band string, "
+        "registered_ts timestamp"
     ),
-    "item_profile": pa.schema(
-        [("item_id", pa.int64()), *_PROFILE, ("author_id", pa.int64()), ("category", pa.string())]
-        + [("format", pa.string()), ("duration_s", pa.float64()), ("publish_ts", TS), ("quality_score", pa.float64())]
+    "item_profile": _schema(
+        "item_id bigint, valid_from timestamp, valid_to timestamp, author_id bigint, category string, format string, "
+        "duration_s double, publish_ts timestamp, quality_score double"
     ),
 }
 

@@ -1,0 +1,37 @@
+# `make help` lists the targets. Everything runs in .venv, made once by `make setup`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+STAMP := $(VENV)/.ready-$(shell cat requirements.lock setup.py scripts/setup.sh 2>/dev/null | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install everything into .venv; a second run does nothing
+
+$(STAMP): requirements.lock setup.py scripts/setup.sh
+	@PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
+	@rm -f $(VENV)/.ready-*; touch $@
+
+demo: setup ## a simulated world through the whole chain, a model, and the coverage page
+	@$(BIN)/headrace demo --out $(DEMO)
+
+lint: setup ## ruff (lint and format) and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+test: lint ## lint, then all tests
+	@$(BIN)/python -m pytest
+
+format: setup ## let ruff rewrite
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: setup ## the benchmarks at small scale, tables and JSON into benchmarks/out/
+	@mkdir -p benchmarks/out
+	@for name in features ingest memory; do $(BIN)/python -m benchmarks.$$name --scale small --out benchmarks/out/$$name.json || exit 1; done
+
+clean: ## remove the demo and caches, keep .venv
+	@rm -rf $(DEMO) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

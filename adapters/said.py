@@ -1,0 +1,27 @@
+"""What an adapter says beside the rows it writes, and feature groups that real logs share."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Said", "feature_groups"]
+
+
+@dataclass
+class Said:
+    """Rows dropped by reason, sentences about what the source lacks, and a configuration that fits it."""
+
+    dropped: dict[str, int] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, Any] = field(default_factory=dict)
+
+
+def feature_groups(groups: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A features file over impressions and clicks; every group reads 1 h tiles, refreshed hourly, 1 h after the event."""
+    shared = {"delay": "1h", "refresh": "1h", "tolerance": "1d"}
+    return {
+        "tile": "1h",
+        "metrics": {"impression": {"action": "impression"}, "click": {"action": "click"}},
+        "defaults": {"count": 0, "rate_smoothed": 0},
+        "groups": {name: {**shared, **group} for name, group in groups.items()},
+    }
