@@ -33,8 +33,12 @@ def make_world(
             bar.update(task, completed=done)
 
         summary = simulate(out, spec=spec, progress=show, overwrite=overwrite)
-    console.print(f"world: {out} ({days} days from {first_day})")
-    console.print(summary)
+    console.print(f"world: {out} ({days} days from {first_day}), seed {seed}")
+    for table, made in summary.tables.items():
+        dirt = f"{made.late:,} late, {sum(made.duplicates.values()):,} duplicate, {sum(made.malformed.values()):,} malformed"
+        console.print(f"  {table}: {made.rows:,} rows, of them {dirt}")
+    rates = ", ".join(f"{name} {share:.2%}" for name, share in summary.expected.items() if name != "watch_s")
+    console.print(f"  true rates: {rates}")
 
 
 def adapt_log(name: str, *, source: Path, out: Path, overwrite: bool, console: Console) -> None:

@@ -63,13 +63,13 @@ def calibrate(sampled: Array, *, ratio: float) -> Array:
     array of the same shape and kind, values in [0, 1]; inverse: `decalibrate`. 0 and 1 are fixed points.
     """
     _check_ratio(ratio)
-    return ratio * sampled / ((1 - sampled) + ratio * sampled)  # type: ignore[operator, no-any-return]
+    return ratio * sampled / ((1 - sampled) + ratio * sampled)  # type: ignore[operator, return-value]
 
 
 def decalibrate(traffic: Array, *, ratio: float) -> Array:
     """Inverse of `calibrate`: p' = p / (p + r (1 - p)); same domain, shape and arguments."""
     _check_ratio(ratio)
-    return traffic / (traffic + ratio * (1 - traffic))  # type: ignore[operator, no-any-return]
+    return traffic / (traffic + ratio * (1 - traffic))  # type: ignore[operator, return-value]
 
 
 def calibrate_implied(sampled: Array, sampled_any: Array, *, ratio: float) -> Array:
@@ -89,13 +89,13 @@ def calibrate_implied(sampled: Array, sampled_any: Array, *, ratio: float) -> Ar
     array of the same shape; inverse: `decalibrate_implied`. With sampled == sampled_any it is `calibrate`.
     """
     _check_ratio(ratio)
-    return ratio * sampled / ((1 - sampled_any) + ratio * sampled_any)  # type: ignore[operator, no-any-return]
+    return ratio * sampled / ((1 - sampled_any) + ratio * sampled_any)  # type: ignore[operator, return-value]
 
 
 def decalibrate_implied(traffic: Array, traffic_any: Array, *, ratio: float) -> Array:
     """Inverse of `calibrate_implied`: p'_y = p_y / (p_any + r (1 - p_any)); arguments of the same domain and shape."""
     _check_ratio(ratio)
-    return traffic / (traffic_any + ratio * (1 - traffic_any))  # type: ignore[operator, no-any-return]
+    return traffic / (traffic_any + ratio * (1 - traffic_any))  # type: ignore[operator, return-value]
 
 
 def calibrate_per_row(label_over_rate: Array, one_over_rate: Array) -> Array:
@@ -114,7 +114,7 @@ def calibrate_per_row(label_over_rate: Array, one_over_rate: Array) -> Array:
     -------
     array of the same shape, values in [0, 1]. No inverse: two inputs make one output.
     """
-    return label_over_rate / one_over_rate  # type: ignore[operator, no-any-return]
+    return label_over_rate / one_over_rate  # type: ignore[operator, return-value]
 
 
 def inverse_rate(sampled_any: Array, *, negative_rate: float, positive_rate: float = 1.0) -> Array:
@@ -132,7 +132,7 @@ def inverse_rate(sampled_any: Array, *, negative_rate: float, positive_rate: flo
     array of the same shape, values between 1 / max(a, b) and 1 / min(a, b).
     """
     rate_ratio(negative_rate, positive_rate)
-    return sampled_any / positive_rate + (1 - sampled_any) / negative_rate  # type: ignore[operator, no-any-return]
+    return sampled_any / positive_rate + (1 - sampled_any) / negative_rate  # type: ignore[operator, return-value]
 
 
 def _check_ratio(ratio: float) -> None:

@@ -126,13 +126,13 @@ def odds(moved: Drivers, fitted: Intercepts) -> Odds:
 
 def fit_intercepts(moved: Drivers) -> Intercepts:
     """Intercepts with which the mean rates over these rows are RATES, by bisection."""
-    click = _solve(moved.click, np.ones_like(moved.click), RATES["click"])
+    click = _solve(moved.click, np.ones_like(moved.click), target=RATES["click"])
     p_click = _sigmoid(click + moved.click)
-    rest = {name: _solve(logit, p_click, RATES[name]) for name, logit in _given_click(moved).items()}
+    rest = {name: _solve(logit, p_click, target=RATES[name]) for name, logit in _given_click(moved).items()}
     return Intercepts(click, **rest)
 
 
-def _solve(logit: np.ndarray, weight: np.ndarray, target: float) -> float:
+def _solve(logit: np.ndarray, weight: np.ndarray, *, target: float) -> float:
     low, high = -20.0, 20.0
     for _ in range(50):
         middle = (low + high) / 2

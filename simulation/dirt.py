@@ -48,7 +48,7 @@ def soil(spec: WorldSpec, rows: pa.Table, *, table: str, rng: np.random.Generato
     return pa.concat_tables(parts)
 
 
-def _put(rows: pa.Table, name: str, mask: np.ndarray, values: object) -> pa.Table:
+def _put(rows: pa.Table, name: str, *, mask: np.ndarray, values: object) -> pa.Table:
     """Column `name` replaced where `mask` holds; `values` is a scalar, None for null, or an array."""
     at, kind = rows.schema.get_field_index(name), rows.schema.field(name).type
     new = pa.array(values).cast(kind) if isinstance(values, np.ndarray) else pa.scalar(values, type=kind)
@@ -59,24 +59,24 @@ def _micros(rows: pa.Table, name: str) -> np.ndarray:
     return rows[name].cast(pa.int64()).to_numpy()
 
 
-def _tag(rows: pa.Table, names: tuple[str, ...], chosen: np.ndarray) -> pa.Table:
+def _tag(rows: pa.Table, names: tuple[str, ...], *, chosen: np.ndarray) -> pa.Table:
     codes = np.array([TAGS.index(name) for name in names], dtype=np.int8)[chosen]
-    return _put(rows, "_tag", np.ones(len(codes), dtype=bool), codes)
+    return _put(rows, "_tag", mask=np.ones(len(codes), dtype=bool), values=codes)
 
 
 def _duplicates(rows: pa.Table, *, table: str, kinds: np.ndarray, rng: np.random.Generator) -> pa.Table:
     """Exact repeats; the same row arriving later; a later row that says otherwise. Profiles repeat exactly only."""
     if table in PROFILES:
-        return _tag(rows, DUPLICATES, np.zeros_like(kinds))
+        return _tag(rows, DUPLICATES, chosen=np.zeros_like(kinds))
     later = _micros(rows, "arrival_ts") + rng.integers(*_REARRIVAL_US, len(kinds))
-    rows = _put(rows, "arrival_ts", kinds > 0, later)
+    rows = _put(rows, "arrival_ts", mask=kinds > 0, values=later)
     conflicting = kinds == DUPLICATES.index("conflicting")
     if table == "impressions":
         position = rows["position"].to_numpy().astype(np.int64) + 1
-        rows = _put(rows, "position", conflicting, position)
+        rows = _put(rows, "position", mask=conflicting, values=position)
     else:
-        rows = _put(rows, "item_id", conflicting, rows["item_id"].to_numpy() + 1)
-    return _tag(rows, DUPLICATES, kinds)
+        rows = _put(rows, "item_id", mask=conflicting, values=rows["item_id"].to_numpy() + 1)
+    return _tag(rows, DUPLICATES, chosen=kinds)
 
 
 def _malformed(rows: pa.Table, *, table: str, reasons: np.ndarray, rng: np.random.Generator) -> pa.Table:
@@ -84,27 +84,29 @@ def _malformed(rows: pa.Table, *, table: str, reasons: np.ndarray, rng: np.rando
     names = MALFORMED[table]
     picked = {name: reasons == code for code, name in enumerate(names)}
     change = _break_profiles if table in PROFILES else _break_events
-    return _tag(change(rows, table, picked, rng), names, reasons)
+    return _tag(change(rows, table, picked=picked, rng=rng), names, chosen=reasons)
 
 
-def _break_profiles(rows: pa.Table, table: str, picked: dict[str, np.ndarray], rng: np.random.Generator) -> pa.Table:
+def _break_profiles(rows: pa.Table, table: str, *, picked: dict[str, np.ndarray], rng: np.random.Generator) -> pa.Table:
     before = _micros(rows, "valid_from") - rng.integers(0, DAY_US, rows.num_rows)
-    rows = _put(rows, "valid_to", picked["valid_to_before_valid_from"], before)
-    rows = _put(rows, "valid_from", picked["null_valid_from"], None)
-    return _put(rows, f"{table.removesuffix('_profile')}_id", picked["null_key"], None)
+    rows = _put(rows, "valid_to", mask=picked["valid_to_before_valid_from"], values=before)
+    rows = _put(rows, "valid_from", mask=picked["null_valid_from"], values=None)
+    return _put(rows, f"{table.removesuffix('_profile')}_id", mask=picked["null_key"], values=None)
 
 
-def _break_events(rows: pa.Table, table: str, picked: dict[str, np.ndarray], rng: np.random.Generator) -> pa.Table:
+def _break_events(rows: pa.Table, table: str, *, picked: dict[str, np.ndarray], rng: np.random.Generator) -> pa.Table:
     ahead = _micros(rows, "arrival_ts") + rng.integers(2 * DAY_US, 30 * DAY_US, rows.num_rows)
-    rows = _put(rows, "event_ts", picked["future_event_ts"], ahead)
-    rows = _put(rows, "event_ts", picked["ancient_event_ts"], _ANCIENT_US + rng.integers(0, DAY_US, rows.num_rows))
-    rows = _put(rows, "event_ts", picked["null_event_ts"], None)
-    rows = _put(rows, "user_id", picked["null_user_id"], None)
+    rows = _put(rows, "event_ts", mask=picked["future_event_ts"], values=ahead)
+    rows = _put(
+        rows, "event_ts", mask=picked["ancient_event_ts"], values=_ANCIENT_US + rng.integers(0, DAY_US, rows.num_rows)
+    )
+    rows = _put(rows, "event_ts", mask=picked["null_event_ts"], values=None)
+    rows = _put(rows, "user_id", mask=picked["null_user_id"], values=None)
     if table == "impressions":
-        rows = _put(rows, "item_id", picked["null_item_id"], None)
+        rows = _put(rows, "item_id", mask=picked["null_item_id"], values=None)
         fresh = rows["impression_id"].to_numpy() + _EXTRA_ID
-        return _put(rows, "impression_id", np.ones(rows.num_rows, dtype=bool), fresh)
-    rows = _put(rows, "action", picked["unknown_action"], "teleport")
-    rows = _put(rows, "action", picked["negative_watch"] | picked["nan_watch"], "watch")
-    rows = _put(rows, "value", picked["negative_watch"], -rng.uniform(1, 60, rows.num_rows))
-    return _put(rows, "value", picked["nan_watch"], np.nan)
+        return _put(rows, "impression_id", mask=np.ones(rows.num_rows, dtype=bool), values=fresh)
+    rows = _put(rows, "action", mask=picked["unknown_action"], values="teleport")
+    rows = _put(rows, "action", mask=picked["negative_watch"] | picked["nan_watch"], values="watch")
+    rows = _put(rows, "value", mask=picked["negative_watch"], values=-rng.uniform(1, 60, rows.num_rows))
+    return _put(rows, "value", mask=picked["nan_watch"], values=np.nan)

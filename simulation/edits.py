@@ -51,7 +51,8 @@ class DayState:
 
 def first_state(world: Population) -> DayState:
     """The first day: nothing is edited, since the first versions land on it."""
-    return _state(world.users.age, world.users.age, world.items.category, world.items.category, _idle(world))
+    age, category = world.users.age, world.items.category
+    return _state((age, age), (category, category), since=_idle(world))
 
 
 def _idle(world: Population) -> tuple[np.ndarray, np.ndarray]:
@@ -62,16 +63,13 @@ def _idle(world: Population) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _state(
-    age: np.ndarray,
-    new_age: np.ndarray,
-    category: np.ndarray,
-    new_category: np.ndarray,
-    since: tuple[np.ndarray, np.ndarray],
+    age: tuple[np.ndarray, np.ndarray], category: tuple[np.ndarray, np.ndarray], *, since: tuple[np.ndarray, np.ndarray]
 ) -> DayState:
+    """From (before, after) of both attributes and the moments of change of users and of items."""
     return DayState(
-        age=Changing(age, new_age, since[0]),
-        age_band=Changing(age_band(age), age_band(new_age), since[0]),
-        category=Changing(category, new_category, since[1]),
+        age=Changing(*age, since[0]),
+        age_band=Changing(age_band(age[0]), age_band(age[1]), since[0]),
+        category=Changing(*category, since[1]),
     )
 
 
@@ -92,4 +90,4 @@ def next_state(spec: WorldSpec, world: Population, *, clock: Clock, day: int, la
     # A fifth change their category; all are scored again.
     moved = rng.integers(0, spec.categories, len(items)).astype(category.dtype)
     new_category[items] = np.where(rng.random(len(items)) < 0.2, moved, category[items])
-    return _state(age, new_age, category, new_category, (since_user, since_item))
+    return _state((age, new_age), (category, new_category), since=(since_user, since_item))

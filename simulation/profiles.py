@@ -54,7 +54,7 @@ def _scores(
 
 
 def profile_rows(
-    spec: WorldSpec, world: Population, standing: Standing, *, clock: Clock, state: DayState, day: int
+    spec: WorldSpec, world: Population, *, standing: Standing, clock: Clock, state: DayState, day: int
 ) -> dict[str, pa.Table]:
     """Rows of both profile tables that land on day number `day`; `standing` moves on."""
     rng = generator(spec, "profiles", day)
@@ -107,7 +107,7 @@ def _table(name: str, columns: dict[str, object], *, closing: bool) -> pa.Table:
     return table.append_column("_tag", pa.array(np.full(table.num_rows, tag, dtype=np.int8)))
 
 
-def _span(key: np.ndarray, start: np.ndarray, end: np.ndarray | None) -> dict[str, object]:
+def _span(key: np.ndarray, start: np.ndarray, *, end: np.ndarray | None) -> dict[str, object]:
     valid_to = pa.nulls(len(key), pa.int64()) if end is None else pa.array(end[key])
     return {"valid_from": start[key], "valid_to": valid_to}
 
@@ -117,7 +117,7 @@ def _user_rows(
 ) -> pa.Table:
     columns = {
         "user_id": key.astype(np.int64) + 1,
-        **_span(key, start, end),
+        **_span(key, start, end=end),
         "gender": words(world.users.gender[key], GENDERS),
         "age": age[key],
         "age_band": words(age_band(age[key]), AGE_BANDS),
@@ -133,7 +133,7 @@ def _item_rows(
     score = np.where(kind == 2, np.nan, standing.score[key])
     columns = {
         "item_id": key.astype(np.int64) + 1,
-        **_span(key, standing.item_from, end),
+        **_span(key, standing.item_from, end=end),
         "author_id": items.author[key].astype(np.int64) + 1,
         "category": words(category[key], tuple(f"category_{n:02d}" for n in range(world.effects.gender.shape[1]))),
         "format": words(items.video[key], FORMATS),

@@ -49,17 +49,17 @@ def draw_responses(shown: Shown, true: Odds, *, rng: np.random.Generator) -> tup
     click_us[rows] = shown.event_us[rows] + (SECOND_US * (0.5 + rng.lognormal(1.2, 0.8, len(rows)))).astype(np.int64)
     again = rows[rng.random(len(rows)) < _SECOND_CLICK]
     later_us = click_us[again] + rng.integers(60 * SECOND_US, HOUR_US // 2, len(again))
-    parts = [_part("click", rows, click_us[rows]), _part("click", again, later_us)]
+    parts = [_part("click", rows, event_us=click_us[rows]), _part("click", again, event_us=later_us)]
     for name, flags in done.items():
         chosen = np.flatnonzero(flags)
-        parts.append(_part(name, chosen, click_us[chosen] + _afterthought(rng, len(chosen))))
-    plays = _plays(rows[~np.isnan(true.play_s[rows])], true.play_s, click_us, rng)
+        parts.append(_part(name, chosen, event_us=click_us[chosen] + _afterthought(rng, len(chosen))))
+    plays = _plays(rows[~np.isnan(true.play_s[rows])], true.play_s, click_us=click_us, rng=rng)
     parts.append(plays)
     watch_s = np.where(np.isnan(true.play_s), np.nan, np.bincount(plays.row, plays.value, minlength=n))
     return Responses(clicked, done["like"], done["collect"], done["share"], watch_s), _in_time_order(parts)
 
 
-def _part(name: str, row: np.ndarray, event_us: np.ndarray) -> Engaged:
+def _part(name: str, row: np.ndarray, *, event_us: np.ndarray) -> Engaged:
     return Engaged(row, np.full(len(row), ACTIONS.index(name), np.int8), np.full(len(row), np.nan), event_us)
 
 
@@ -80,7 +80,7 @@ def _afterthought(rng: np.random.Generator, count: int) -> np.ndarray:
     return (seconds * SECOND_US).astype(np.int64) + 1
 
 
-def _plays(videos: np.ndarray, play_s: np.ndarray, click_us: np.ndarray, rng: np.random.Generator) -> Engaged:
+def _plays(videos: np.ndarray, play_s: np.ndarray, *, click_us: np.ndarray, rng: np.random.Generator) -> Engaged:
     """1 + Poisson plays of each clicked video, lognormal with mean `play_s`; each is logged when it ends."""
     count = 1 + rng.poisson(EXTRA_PLAYS, len(videos))
     row = np.repeat(videos, count)
@@ -93,7 +93,7 @@ def _plays(videos: np.ndarray, play_s: np.ndarray, click_us: np.ndarray, rng: np
     return Engaged(row, np.full(len(row), ACTIONS.index("watch"), np.int8), value, event_us)
 
 
-def truth_rows(shown: Shown, true: Odds, happened: Responses) -> pa.Table:
+def truth_rows(shown: Shown, true: Odds, *, happened: Responses) -> pa.Table:
     """One row per impression: unconditional probabilities, expected seconds, and what happened."""
     notes = np.isnan(true.play_s)
     columns = {

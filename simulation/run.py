@@ -43,14 +43,12 @@ class _World:
 def simulate(out: Path, *, spec: WorldSpec, progress: Progress | None = None, overwrite: bool = False) -> WorldSummary:
     """Build a synthetic world: <out>/landing, <out>/truth and <out>/world.json.
 
-    The files appear all at once or not at all. The same spec gives the same bytes (on the same build of numpy and
-    pyarrow).
+    The files appear all at once or not at all. The same spec gives the same bytes (on one build of numpy and pyarrow).
 
     Parameters
     ----------
     out : Path
         A folder that is absent or empty.
-    spec : WorldSpec
     progress : callable(day, done_days, total_days, rows), optional
         Called after each chunk; `done_days` counts finished days, `rows` the impressions drawn so far.
     overwrite : bool, default False
@@ -71,7 +69,7 @@ def simulate(out: Path, *, spec: WorldSpec, progress: Progress | None = None, ov
     _remove(partial)
     partial.mkdir(parents=True)
     try:
-        summary = _build(partial, spec, progress)
+        summary = _build(partial, spec, progress=progress)
         (partial / "world.json").write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
         _replace(partial, out.absolute())
     finally:
@@ -96,10 +94,10 @@ def _replace(new: Path, out: Path) -> None:
     _remove(old)
 
 
-def _build(base: Path, spec: WorldSpec, progress: Progress | None) -> WorldSummary:
+def _build(base: Path, spec: WorldSpec, *, progress: Progress | None) -> WorldSummary:
     clock = make_clock(spec)
     people = make_population(spec, clock)
-    world = _World(spec, clock, people, _fit(spec, clock, people))
+    world = _World(spec, clock, people, _fit(spec, clock=clock, people=people))
     standing, state = first_standing(spec, people, clock=clock), first_state(people)
     zones = {name: LandingZone(spec, clock, table=name, base=base / "landing") for name in SCHEMAS}
     tally = Tally()
@@ -107,10 +105,12 @@ def _build(base: Path, spec: WorldSpec, progress: Progress | None) -> WorldSumma
         state = next_state(spec, people, clock=clock, day=day, last=state) if day else state
         for zone in zones.values():
             zone.open_day(day)
-        profiles = profile_rows(spec, people, standing, clock=clock, state=state, day=day)
+        profiles = profile_rows(spec, people, standing=standing, clock=clock, state=state, day=day)
         for name in PROFILES:
             zones[name].add(soil(spec, profiles[name], table=name, rng=generator(spec, f"dirt {name}", day)))
-        for last in _day(world, day, state, zones, base / "truth" / day_name(spec, day), tally):
+        for last in _day(
+            world, day, state=state, zones=zones, folder=base / "truth" / day_name(spec, day), tally=tally
+        ):
             if progress is not None:
                 progress(spec.first_day + timedelta(days=day), day + last, spec.days, tally.rows)
         for zone in zones.values():
@@ -118,7 +118,7 @@ def _build(base: Path, spec: WorldSpec, progress: Progress | None) -> WorldSumma
     return tally.summary(spec, {name: zone.summary() for name, zone in zones.items()})
 
 
-def _fit(spec: WorldSpec, clock: Clock, people: Population) -> Intercepts:
+def _fit(spec: WorldSpec, *, clock: Clock, people: Population) -> Intercepts:
     """Intercepts from a sample of the traffic of the middle day."""
     day, state = spec.days // 2, first_state(people)
     shape = day_shape(spec, clock, day=day)
@@ -132,7 +132,7 @@ def _fit(spec: WorldSpec, clock: Clock, people: Population) -> Intercepts:
 
 
 def _day(
-    world: _World, day: int, state: DayState, zones: dict[str, LandingZone], truth_folder: Path, tally: Tally
+    world: _World, day: int, *, state: DayState, zones: dict[str, LandingZone], folder: Path, tally: Tally
 ) -> Iterator[bool]:
     """Draw one day in chunks of whole requests; yield after each whether it was the day's last."""
     spec = world.spec
@@ -140,7 +140,7 @@ def _day(
     market = day_market(world.people, shape, category=state.category.before)
     step = max(1, CHUNK_IMPRESSIONS // spec.request_size)
     schema = text_ids(TRUTH.empty_table()).schema if spec.id_kind == "string" else TRUTH
-    writer = FolderWriter(truth_folder, schema, format="parquet", file_rows=spec.file_rows)
+    writer = FolderWriter(folder, schema, format="parquet", file_rows=spec.file_rows)
     for chunk, low in enumerate(range(0, shape.requests, step)):
         rows = (low, min(low + step, shape.requests))
         shown = draw_shown(
@@ -163,11 +163,11 @@ def _chunk(
     happened, engaged = draw_responses(shown, true, rng=generator(spec, "responses", *at))
     tables = {
         "impressions": _impressions(world, shown, at=at),
-        "engagements": _engagements(world, shown, engaged, at=at),
+        "engagements": _engagements(world, shown, engaged=engaged, at=at),
     }
     for name, rows in tables.items():
         zones[name].add(soil(spec, rows, table=name, rng=generator(spec, f"dirt {name}", *at)))
-    return truth_rows(shown, true, happened)
+    return truth_rows(shown, true, happened=happened)
 
 
 def _landed(name: str, columns: dict[str, object], *, tag: np.ndarray) -> pa.Table:
@@ -198,7 +198,7 @@ def _impressions(world: _World, shown: Shown, *, at: tuple[int, int]) -> pa.Tabl
     return _landed("impressions", columns, tag=tag)
 
 
-def _engagements(world: _World, shown: Shown, engaged: Engaged, *, at: tuple[int, int]) -> pa.Table:
+def _engagements(world: _World, shown: Shown, *, engaged: Engaged, at: tuple[int, int]) -> pa.Table:
     rng = generator(world.spec, "arrival engagements", *at)
     arrival_us, tag = draw_arrivals(world.spec, engaged.event_us, rng=rng)
     columns = {

@@ -78,16 +78,15 @@ def draw_shown(
     rng: np.random.Generator,
 ) -> Shown:
     """Requests number rows[0] to rows[1] of the day, in the order of time, and what they showed."""
-    low, high = rows
+    (low, high), size = rows, spec.request_size
+    count = high - low
     share = np.sort(low + rng.random(high - low) * (high - low)) / shape.requests
     request_us = np.interp(share, shape.cumulative, shape.edges.astype(np.float64)).astype(np.int64)
     request_us = np.clip(request_us, shape.edges[0], shape.edges[-1] - 1)
     hour = shape.hours[np.searchsorted(shape.edges, request_us, side="right") - 1]
     user = _draw_users(world, market, request_us=request_us, rng=rng)
-    item = _draw_items(world, market, user=user, request_us=request_us, size=spec.request_size, rng=rng)
-    size, count = spec.request_size, high - low
+    item = _draw_items(world, market, user=user, request_us=request_us, size=size, rng=rng)
     seconds = 0.3 + np.cumsum(rng.gamma(2.0, 0.9, (count, size)), axis=1)  # the page loads, then is scrolled
-    offline_city = rng.random(count) < 0.02
     number = np.arange(low, high, dtype=np.int64) + (day + 1) * _ID_STRIDE
     ids = (day + 1) * _ID_STRIDE + np.arange(low * size, high * size, dtype=np.int64)
     return Shown(
@@ -100,7 +99,7 @@ def draw_shown(
         position=np.tile(np.arange(size, dtype=np.int32), count),
         scene=np.repeat(rng.choice(4, count, p=[0.7, 0.12, 0.1, 0.08]).astype(np.int8), size),
         network=np.repeat(_networks(hour, rng), size),
-        city=np.repeat(np.where(offline_city, -1, world.users.city[user]), size),
+        city=np.repeat(np.where(rng.random(count) < 0.02, -1, world.users.city[user]), size),
         hour=np.repeat(hour, size),
     )
 
@@ -136,14 +135,16 @@ def _draw_items(
     shown = np.repeat(user, size).reshape(-1, size)
     item = _pick(world, market, user=shown.ravel(), rng=rng).reshape(shown.shape)
     for _ in range(_REDRAWS):
-        rows = np.flatnonzero(_wrong(world, item, request_us).any(axis=1))
+        rows = np.flatnonzero(_wrong(world, item, request_us=request_us).any(axis=1))
         if not len(rows):
             return item
         part = item[rows]
-        wrong = _wrong(world, part, request_us[rows])
+        wrong = _wrong(world, part, request_us=request_us[rows])
         part[wrong] = _pick(world, market, user=shown[rows][wrong], rng=rng)
         item[rows] = part
-    for row in np.flatnonzero(_wrong(world, item, request_us).any(axis=1)):  # few items, one of them very famous
+    for row in np.flatnonzero(
+        _wrong(world, item, request_us=request_us).any(axis=1)
+    ):  # few items, one of them very famous
         item[row] = rng.choice(np.flatnonzero(world.items.publish_us <= request_us[row]), size, replace=False)
     return item
 
@@ -159,7 +160,7 @@ def _pick(world: Population, market: DayMarket, *, user: np.ndarray, rng: np.ran
     return market.order[np.minimum(at, len(market.order) - 1)].astype(np.int32)
 
 
-def _wrong(world: Population, item: np.ndarray, request_us: np.ndarray) -> np.ndarray:
+def _wrong(world: Population, item: np.ndarray, *, request_us: np.ndarray) -> np.ndarray:
     """True (R, S) where an item repeats an earlier one of its row, or was not yet published."""
     order = np.argsort(item, axis=1, kind="stable")
     ordered = np.take_along_axis(item, order, axis=1)

@@ -55,7 +55,8 @@ def encoded_rows(
 def _labels(batch: pa.RecordBatch, plan: Plan) -> npt.NDArray[np.float32]:
     """(B, heads), 0 or 1."""
     made = [
-        any_positive(batch, plan.positive) if head == ANY else integers(batch, f"label_{head}") > 0 for head in plan.heads
+        any_positive(batch, plan.positive) if head == ANY else integers(batch, f"label_{head}") > 0
+        for head in plan.heads
     ]
     return np.stack(made, axis=1).astype(np.float32)
 

@@ -167,8 +167,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _rebuilt(described: Mapping[str, Any], weights: Mapping[str, Any]) -> Checkpoint:
-    values = described["plan"]
-    plan = Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described["plan"].items()}
+    plan = Plan(**values)
     encoder = encoder_from_dict(described["encoder"])
     config = TrainConfig(**described["config"])
     model = build_model(encoder, plan, config)

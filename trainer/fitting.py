@@ -62,6 +62,8 @@ class Facts:
     rows : int
     positives : dict of str to int
         Rows with each label, and with `any_positive`.
+    positive_weights : dict of str to float
+        Sums of their sample weights.
     rates : dict of bool to (lowest, highest)
         Sampling rates met, of rows without (False) and with (True) a positive label.
     weight : float
@@ -72,6 +74,7 @@ class Facts:
 
     rows: int = 0
     positives: dict[str, int] = field(default_factory=dict)
+    positive_weights: dict[str, float] = field(default_factory=dict)
     rates: dict[bool, tuple[float, float]] = field(default_factory=dict)
     weight: float = 0.0
     broken: dict[str, int] = field(default_factory=dict)
@@ -166,21 +169,34 @@ def _standardised(numbers: Sequence[Number], moments: Moments) -> tuple[Number, 
     return tuple(replace(number, mean=mean, std=std) for number, mean, std in fitted)
 
 
-def _count(
-    facts: Facts, batch: pa.RecordBatch, labels: dict[str, Any], *, broken: npt.NDArray[np.int64]
-) -> None:
+def _count(facts: Facts, batch: pa.RecordBatch, labels: dict[str, Any], *, broken: npt.NDArray[np.int64]) -> None:
     facts.rows += batch.num_rows
-    for name in label_columns(labels):
-        action = name.removeprefix("label_")
-        facts.positives[action] = facts.positives.get(action, 0) + int((integers(batch, name) > 0).sum())
-    positive = any_positive(batch, labels["positive"])
-    facts.positives[ANY] = facts.positives.get(ANY, 0) + int(positive.sum())
+    weight = column(batch, "sample_weight").to_numpy(zero_copy_only=False)
     rates = column(batch, "sampling_rate").to_numpy(zero_copy_only=False)
+    _check_weights(rates, weight)
+    facts.weight += float(weight.sum())
+    marks = {name.removeprefix("label_"): integers(batch, name) > 0 for name in label_columns(labels)}
+    marks[ANY] = any_positive(batch, labels["positive"])
+    for action, marked in marks.items():
+        facts.positives[action] = facts.positives.get(action, 0) + int(marked.sum())
+        facts.positive_weights[action] = facts.positive_weights.get(action, 0.0) + float(weight[marked].sum())
     for kind in (False, True):
-        of_kind = rates[positive == kind]
+        of_kind = rates[marks[ANY] == kind]
         if len(of_kind):
             low, high = facts.rates.get(kind, (np.inf, -np.inf))
             facts.rates[kind] = (min(low, float(of_kind.min())), max(high, float(of_kind.max())))
-    facts.weight += float(column(batch, "sample_weight").to_numpy(zero_copy_only=False).sum())
     for name, cells in zip(facts.broken, broken.tolist(), strict=True):
         facts.broken[name] += cells
+
+
+def _check_weights(rates: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> None:
+    """A rate that is no probability, or a weight that is not its inverse, would bend every estimate unseen."""
+    good = (rates > 0) & (rates <= 1) & np.isclose(weight * rates, 1.0, rtol=1e-9, atol=0.0)
+    if not good.all():
+        at = int(np.argmin(good))
+        raise InputError(
+            "training_set: sampling_rate and sample_weight",
+            found=f"{int((~good).sum())} rows like rate {rates[at]}, weight {weight[at]}",
+            wanted="a rate in (0, 1] and a weight of 1 / rate on every row",
+            remedy="build the day again: headrace run --rebuild",
+        )

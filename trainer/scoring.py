@@ -80,9 +80,7 @@ def score_days(
     done, total = 0, sum(piece.rows for piece in pieces)
     also = ["user_id", "impression_id"]
     for piece in pieces:
-        stream = encoded_rows(
-            root, [piece], days=by_day, encoder=checkpoint.encoder, plan=checkpoint.plan, also=also
-        )
+        stream = encoded_rows(root, [piece], days=by_day, encoder=checkpoint.encoder, plan=checkpoint.plan, also=also)
         scored = [_scored(checkpoint, rows) for rows in stream]
         part = {name: np.concatenate([rows[name] for rows in scored]) for name in scored[0]}
         ids = part.pop("impression_id")
@@ -128,9 +126,7 @@ def report_tasks(checkpoint: Checkpoint, rows: Rows) -> list[TaskReport]:
     return reports
 
 
-def _scores(
-    labels: npt.NDArray, scores: npt.NDArray, *, users: npt.NDArray, weights: npt.NDArray | None
-) -> Scores:
+def _scores(labels: npt.NDArray, scores: npt.NDArray, *, users: npt.NDArray, weights: npt.NDArray | None) -> Scores:
     return Scores(
         auc=auc(labels, scores, weights=weights),
         gauc=gauc(labels, scores, groups=users, weights=weights),

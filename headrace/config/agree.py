@@ -33,7 +33,7 @@ def _check_actions(config: "Config") -> None:
             )
         if metric.value and metric.action not in config.ingest.value_actions:
             raise ValueError(
-                f"features.metrics.{name}.value: found true on {metric.action!r}, which carries no value; "
+                f"features.metrics.{name}.value: found true on {metric.action!r}, which carries no value, "
                 f"wanted an action of ingest.value_actions {config.ingest.value_actions}"
             )
     unknown = sorted(set(config.labels.windows) - known)

@@ -178,8 +178,9 @@ def _explain(error: ValidationError, origins: list[tuple[str, dict[str, Any]]]) 
     if first["type"] == "value_error" and ", wanted " in message:
         found, wanted = message.split(", wanted ", 1)
         head, _, found = found.rpartition("found ")
-        if head.strip(" :"):
-            where = f"{_origin(head.strip(' :').split('.'), origins)}: {head.strip(' :')}"
+        inner = head.strip(" :").split(".") if head.strip(" :") else []
+        full = inner if inner[:1] == path[:1] or not path else [*path, *inner]
+        where = f"{_origin(full, origins)}: {'.'.join(full) or key}"
         return ConfigError(
             where, found=found, wanted=wanted, remedy=f"change it in that file{more}"
         )

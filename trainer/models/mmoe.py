@@ -51,6 +51,13 @@ class Mmoe(nn.Module):
         )
         self.gate_dropout = gate_dropout
 
+    def start_at(self, rates: Tensor) -> None:
+        """Let each head begin at its share of positives, (T,) in (0, 1): nothing is spent on learning the base rate."""
+        with torch.no_grad():
+            for tower, logit in zip(self.towers, torch.logit(rates), strict=True):
+                final = tower[-1]  # type: ignore[index]
+                final.bias.fill_(logit.item())
+
     def forward(self, ids: Tensor, dense: Tensor) -> Tensor:
         """Logits (B, T) from ids (B, F) int64, rows of the table, and dense (B, N) float32."""
         x = torch.cat([self.embedding(ids).flatten(1), dense], dim=1)  # (B, X)
