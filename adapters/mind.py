@@ -1,140 +1,170 @@
 """MIND (Microsoft News): impression lists with clicks, and news metadata. String ids stay strings; ingest hashes them.
 
-Source: behaviors.tsv (impression id, user, time, history, impressions) and news.tsv, as in the MIND-small download.
+Source: behaviors.tsv (impression id, user, time, history, impressions) and news.tsv, as in the MIND-small download
+(Wu et al., "MIND: A Large-scale Dataset for News Recommendation", ACL 2020).
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from adapters.landing import STAMP, Landing, require
 from adapters.said import Said, feature_groups
+from adapters.text import keep, read_text
 
 __all__ = ["adapt_mind"]
 
-_CHUNK_LINES = 20_000
+_BEHAVIORS = ["impression_id", "user_id", "time", "history", "shown"]
+_NEWS = ["item_id", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities"]
 _ALWAYS = datetime(2019, 1, 1, tzinfo=UTC)
-_IMPRESSIONS = pa.schema([
-    ("impression_id", pa.string()), ("request_id", pa.string()), ("user_id", pa.string()), ("item_id", pa.string()),
-    ("event_ts", STAMP), ("position", pa.int32()),
-])
-_ENGAGEMENTS = pa.schema([
-    ("impression_id", pa.string()), ("user_id", pa.string()), ("item_id", pa.string()), ("action", pa.string()),
-    ("event_ts", STAMP),
-])
-_ITEMS = pa.schema([
-    ("item_id", pa.string()), ("valid_from", STAMP), ("author_id", pa.int64()), ("category", pa.string()),
-    ("format", pa.string()), ("duration_s", pa.float64()), ("publish_ts", STAMP), ("quality_score", pa.float64()),
-    ("subcategory", pa.string()),
-])
+_TIME = "%m/%d/%Y %I:%M:%S %p"
+_LINES = 2_000  # turned into rows at a time: some 75,000 shown items
+_WHO = [("user_id", pa.string()), ("item_id", pa.string())]
+_REQUEST = [("request_id", pa.string()), ("request_ts", STAMP)]
+_SCHEMAS = {
+    "impressions": pa.schema(
+        [("impression_id", pa.string()), *_REQUEST, *_WHO, ("event_ts", STAMP), ("position", pa.int32())]
+    ),
+    "engagements": pa.schema([("impression_id", pa.string()), *_WHO, ("action", pa.string()), ("event_ts", STAMP)]),
+}
+
+
+@dataclass
+class _Shown:
+    """How much of what was shown has metadata."""
+
+    known: pa.Array
+    rows: int = 0
+    described: int = 0
+    items: set[str] = field(default_factory=set)
+
+    def add(self, items: pa.ChunkedArray) -> None:
+        self.rows += len(items)
+        self.described += pc.sum(pc.is_in(items, value_set=self.known)).as_py() or 0
+        self.items.update(pc.unique(items).to_pylist())
 
 
 def adapt_mind(source: Path, landing: Landing) -> Said:
-    """Write impressions, clicks and item profiles; 20,000 lines in memory at a time."""
+    """Write impressions, clicks and item profiles, 2,000 lines at a time."""
     behaviors, news = require(source, "behaviors.tsv", "news.tsv")
-    said = Said(dropped={})
-    dropped: Counter[str] = Counter()
-    known, rows = _items(news, dropped)
-    shown: Counter[str] = Counter()
-    for lines in _chunks(behaviors):
-        impressions, clicks = _parse(lines, dropped)
-        shown.update(row["item_id"] for row in impressions)
-        landing.write_by_day("impressions", pa.Table.from_pylist(impressions, _IMPRESSIONS), moment="event_ts")
-        landing.write_by_day("engagements", pa.Table.from_pylist(clicks, _ENGAGEMENTS), moment="event_ts")
-    for day in sorted(landing.days):
-        _fill_empty(landing, day)
-    first = min(landing.days, default=date(2019, 11, 9))
-    landing.write("item_profile", first, pa.Table.from_pylist(rows, _ITEMS))
-    said.dropped = dict(dropped)
-    listed, described = shown.total(), sum(times for item, times in shown.items() if item in known)
-    share = described / listed if listed else 0.0
-    said.missing = [
-        f"item metadata covers {share:.1%} of the {listed:,} items shown ({len(shown.keys() & known):,} of {len(shown):,} "
-        "distinct ones); the others have no profile",
-        "times have no timezone: they are read as UTC",
-        "a click has no time of its own: it is given its impression's",
-        "no arrival times: every row counts as arrived when it happened",
-        "no likes, collects, shares, watch time, devices, scenes, users' profiles, authors or publication times",
-        "the news a user clicked before (history) has no times: it makes no events",
-        "news versions have no dates: valid from 2019-01-01, a date of ours, not of the source",
-        "the order within an impression list is taken as position; MIND shuffled it",
-    ]
-    said.config = _config()
-    said.features = feature_groups({
-        "user": {"entity": "user", "windows": ["1h", "1d", "7d"], "count": ["impression", "click"], "rate_smoothed": {"click": 10}, "recency": ["click"]},
-        "item": {"entity": "item", "windows": ["1h", "1d", "7d"], "count": ["impression", "click"], "rate_smoothed": {"click": 20}, "recency": ["impression"]},
-        "user_by_category": {"entity": "user", "segment": "item.category", "windows": ["7d"], "count": ["click"], "rate_smoothed": {"click": 10}},
-    })
+    said = Said()
+    profiles = _profiles(news, said)
+    shown = _Shown(profiles.column("item_id").combine_chunks())
+    for lines in _lines(behaviors, said):
+        rows, clicked = _rows(lines, said)
+        shown.add(rows.column("item_id"))
+        clicks = rows.filter(clicked)
+        clicks = clicks.append_column("action", pa.repeat("click", clicks.num_rows)).select(_SCHEMAS["engagements"].names)
+        landing.write_by_day("impressions", rows, moment="event_ts")
+        landing.write_by_day("engagements", clicks, moment="event_ts")
+    landing.fill(_SCHEMAS)
+    landing.write("item_profile", landing.days[0], profiles)
+    said.missing = _lacks(shown)
+    said.config = {
+        "timezone": "UTC",
+        "profiles": {"item": {"columns": {"subcategory": "string"}}},
+        "labels": {"positive": ["click"]},
+        "context": {"columns": ["position"]},
+        "coverage": {"slices": ["item_category"]},
+    }
+    said.features = _groups()
     return said
 
 
-def _config() -> dict[str, Any]:
-    return {
-        "timezone": "UTC", "profiles": {"item": {"columns": {"subcategory": "string"}}}, "coverage": {"slices": ["item_category"]},
-        "labels": {"windows": {"click": "1h"}}, "sampling": {"negative_rate": 0.1},
-    }
+def _groups() -> dict:
+    counted = {"windows": ["1h", "1d", "7d"], "count": ["impression", "click"]}
+    return feature_groups({
+        "user": {"entity": "user", **counted, "rate_smoothed": {"click": 10}, "recency": ["click"]},
+        "item": {"entity": "item", **counted, "rate_smoothed": {"click": 20}, "recency": ["impression"]},
+        "user_by_category": {
+            "entity": "user", "segment": "item.category", "windows": ["7d"], "count": ["click"], "rate_smoothed": {"click": 10},
+        },
+    })  # fmt: skip
 
 
-def _fill_empty(landing: Landing, day: date) -> None:
-    """A day with impressions and no click gets an empty file: nothing happened is not the same as nothing landed."""
-    for table, schema in (("impressions", _IMPRESSIONS), ("engagements", _ENGAGEMENTS)):
-        landing.write(table, day, schema.empty_table())
+def _lacks(shown: _Shown) -> list[str]:
+    share = shown.described / shown.rows if shown.rows else 0.0
+    distinct = len(shown.items.intersection(shown.known.to_pylist()))
+    return [
+        f"item metadata covers {share:.1%} of the {shown.rows:,} items shown ({distinct:,} of {len(shown.items):,} distinct "
+        "ones); the others have no profile",
+        "times have no timezone: they are read as UTC",
+        "a click has no time of its own: it is given its impression's",
+        "clicks only: label_like, label_collect, label_share, label_follow and label_comment are 0 and label_watch_s says "
+        "nothing, because none of it was logged",
+        "no arrival times: every row counts as arrived when it happened",
+        "no users' profiles, scenes, devices, operating systems, networks or cities",
+        "no authors, durations, publication times or quality scores of news: those columns are null; format is 'note' for all",
+        f"news have no dates: landed on the first day and valid from {_ALWAYS:%Y-%m-%d}, a date of ours; an item can thus have "
+        "a profile before it was published",
+        "the news a user clicked before (history) have no times: they make no events",
+        "MIND shuffled each list: position is the place in the list, not on the page",
+        "titles, abstracts, urls and entities of news are left out",
+    ]
 
 
-def _chunks(path: Path) -> Iterator[list[str]]:
-    lines: list[str] = []
-    with path.open(encoding="utf-8") as source:
-        for line in source:
-            lines.append(line.rstrip("\n"))
-            if len(lines) == _CHUNK_LINES:
-                yield lines
-                lines = []
-    if lines:
-        yield lines
+def _profiles(path: Path, said: Said) -> pa.Table:
+    """All news as item profiles; the file is the vocabulary of the log and small beside it."""
+    blocks = [_news_rows(block, said) for block in read_text(path, wanted=_NEWS[:3], names=_NEWS, dropped=said.dropped)]
+    return pa.concat_tables(blocks)
 
 
-def _parse(lines: list[str], dropped: Counter[str]) -> tuple[list[dict], list[dict]]:
-    impressions, clicks = [], []
-    for line in lines:
-        parts = line.split("\t")
-        if len(parts) != 5:
-            dropped["behaviors lines without 5 columns"] += 1
-            continue
-        request, user, time, _history, listed = parts
-        try:
-            moment = datetime.strptime(time, "%m/%d/%Y %I:%M:%S %p").replace(tzinfo=UTC)
-        except ValueError:
-            dropped["behaviors lines with an unreadable time"] += 1
-            continue
-        for position, shown in enumerate(listed.split()):
-            item, dash, clicked = shown.rpartition("-")
-            if not dash or clicked not in ("0", "1"):
-                dropped["shown items without -0 or -1"] += 1
-                continue
-            row = {"impression_id": f"{request}-{position}", "user_id": user, "item_id": item, "event_ts": moment}
-            impressions.append({**row, "request_id": request, "position": position})
-            if clicked == "1":
-                clicks.append({**row, "action": "click"})
-    return impressions, clicks
+def _news_rows(block: pa.Table, said: Said) -> pa.Table:
+    news = keep(block, {"news.tsv: lines without news id": pc.is_null(block.column("item_id"))}, dropped=said.dropped)
+    count = news.num_rows
+    absent = {"author_id": pa.int64(), "duration_s": pa.float64(), "publish_ts": STAMP, "quality_score": pa.float64()}
+    return pa.table({
+        "item_id": news.column("item_id"), "valid_from": pa.repeat(pa.scalar(_ALWAYS, STAMP), count),
+        "category": news.column("category"), "subcategory": news.column("subcategory"), "format": pa.repeat("note", count),
+        **{name: pa.nulls(count, kind) for name, kind in absent.items()},
+    })  # fmt: skip
 
 
-def _items(path: Path, dropped: Counter[str]) -> tuple[set[str], list[dict]]:
-    rows: dict[str, dict] = {}
-    for lines in _chunks(path):
-        for line in lines:
-            parts = line.split("\t")
-            if len(parts) < 3 or not parts[0]:
-                dropped["news lines without id and category"] += 1
-                continue
-            if parts[0] in rows:
-                dropped["news lines that repeat an id"] += 1
-                continue
-            rows[parts[0]] = {
-                "item_id": parts[0], "valid_from": _ALWAYS, "category": parts[1] or None, "subcategory": parts[2] or None,
-                "format": "note",
-            }
-    return set(rows), list(rows.values())
+def _lines(path: Path, said: Said) -> Iterator[pa.Table]:
+    """Good lines, a few at a time, with their time parsed; the others are counted by reason."""
+    wanted = ["impression_id", "user_id", "time", "shown"]
+    for block in read_text(path, wanted=wanted, names=_BEHAVIORS, dropped=said.dropped):
+        moment = _moment(block.column("time"))
+        wrong = {f"behaviors.tsv: lines without {c}": pc.is_null(block.column(c)) for c in wanted}
+        wrong["behaviors.tsv: lines with an unreadable time"] = pc.is_null(moment)
+        good = keep(block.append_column("event_ts", moment), wrong, dropped=said.dropped)
+        for start in range(0, good.num_rows, _LINES):
+            yield good.slice(start, _LINES)
+
+
+def _moment(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times such as 11/12/2019 2:14:46 PM as UTC; null where the text is not one.
+
+    strptime alone takes 2/30 for 3/1 and 19 for the year 19: month, day and year must come back as they were written.
+    """
+    shaped = pc.match_substring_regex(text, r"^\d{1,2}/\d{1,2}/[2-9]\d{3} \d{1,2}:[0-5]\d:[0-5]\d [AP]M$")
+    parsed = pc.strptime(text, format=_TIME, unit="us", error_is_null=True)
+    again = pc.replace_substring_regex(pc.strftime(parsed, format="%m/%d/%Y"), r"(^|/)0", r"\1")
+    written = pc.replace_substring_regex(pc.replace_substring_regex(text, " .*$", ""), r"(^|/)0", r"\1")
+    good = pc.and_(shaped, pc.equal(again, written))
+    return pc.if_else(good, parsed, pa.scalar(None, pa.timestamp("us"))).cast(STAMP)
+
+
+def _rows(lines: pa.Table, said: Said) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Impressions of some lines, one row a shown item, and which of them were clicked."""
+    lists = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(lines.column("shown"))).combine_chunks()
+    line = pc.list_parent_indices(lists)
+    starts = lists.offsets.to_numpy() - lists.offsets[0].as_py()
+    position = np.arange(len(line)) - starts[line.to_numpy()]
+    of = lines.select(["impression_id", "user_id", "event_ts"]).take(line)
+    numbered = pa.array(position.astype("int32"))
+    every = pa.table({
+        "impression_id": pc.binary_join_element_wise(of.column("impression_id"), numbered.cast(pa.string()), "-"),
+        "request_id": of.column("impression_id"), "request_ts": of.column("event_ts"), "user_id": of.column("user_id"),
+        "item_id": pc.list_flatten(lists), "event_ts": of.column("event_ts"), "position": numbered,
+    }, schema=_SCHEMAS["impressions"])  # fmt: skip
+    shaped = pc.match_substring_regex(every.column("item_id"), r"^.+-[01]$")
+    rows = keep(every, {"behaviors.tsv: shown items without -0 or -1": pc.invert(shaped)}, dropped=said.dropped)
+    shown = rows.column("item_id")
+    at = rows.schema.get_field_index("item_id")
+    return rows.set_column(at, "item_id", pc.utf8_slice_codeunits(shown, 0, -2)), pc.ends_with(shown, "-1")

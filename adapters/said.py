@@ -1,5 +1,6 @@
 """What an adapter says beside the rows it writes, and feature groups that real logs share."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ __all__ = ["Said", "feature_groups"]
 class Said:
     """Rows dropped by reason, sentences about what the source lacks, and a configuration that fits it."""
 
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     features: dict[str, Any] = field(default_factory=dict)
@@ -21,7 +22,7 @@ def feature_groups(groups: dict[str, dict[str, Any]]) -> dict[str, Any]:
     shared = {"delay": "1h", "refresh": "1h", "tolerance": "1d"}
     return {
         "tile": "1h",
-        "metrics": {"impression": {"action": "impression"}, "click": {"action": "click"}},
+        "metrics": {"impression": {"action": "impression"}, "click": {"action": "click", "once": True}},
         "defaults": {"count": 0, "rate_smoothed": 0},
         "groups": {name: {**shared, **group} for name, group in groups.items()},
     }

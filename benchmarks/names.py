@@ -1,13 +1,12 @@
 """The 48 feature columns of the features benchmark: 2 entities x 6 metrics x 4 windows, named as Headrace names them."""
 
-__all__ = ["COUNTED", "ENTITIES", "METRICS", "MICROUNITS", "SUMMED", "WINDOWS", "feature", "feature_names"]
+__all__ = ["COUNTED", "ENTITIES", "METRICS", "SUMMED", "WINDOWS", "feature", "feature_names"]
 
 ENTITIES = ("user", "item")
 WINDOWS = {"1h": 1, "1d": 24, "7d": 168, "30d": 720}  # name -> hours
 COUNTED = ("impression", "click", "like", "collect", "watch_seconds")  # events; watch_seconds counts watch events
 SUMMED = "watch_seconds"  # its value is summed, in microunits (docs/semantics.md S22)
-METRICS = tuple(f"{metric}_count" for metric in COUNTED) + (f"{SUMMED}_sum",)
-MICROUNITS = 1_000_000
+METRICS = (*(f"{metric}_count" for metric in COUNTED), f"{SUMMED}_sum")
 
 
 def feature(entity: str, metric: str, window: str) -> str:

@@ -83,18 +83,22 @@ def conform(raw: DataFrame, config: Config, *, name: str) -> DataFrame:
     texts = [c for c in columns if c in ID_COLUMNS and _is_text_id(raw, c, config)]
     own = [F.col(f"`{c}`") for c in raw.columns if c not in (CORRUPT, DAY, SOURCE)]
     whole = F.coalesce(CORRUPT, F.to_json(F.struct(*own), {"ignoreNullFields": "false"}))
-    wrong = [
-        F.when(F.col(f"`{c}`").isNotNull() & typed[c].isNull(), F.lit(f"bad_type_{c}"))
-        for c in columns
-        if c in raw.columns
-    ]
-    staged = raw.select(
+    given = {c: F.col(f"`{c}`").isNotNull().alias(f"_given_{c}") for c in columns if _can_fail(raw, c, schema[c])}
+    converted = raw.select(
         *[typed[c].alias(c) for c in columns],
         *[F.col(f"`{c}`").cast("string").alias(f"{TEXT}{c}") for c in texts],
-        F.coalesce(F.when(F.col(CORRUPT).isNotNull(), F.lit("malformed_row")), *wrong, F.lit(None).cast("string")).alias("_wrong"),
-        whole.alias("_raw"), DAY, SOURCE,
+        *given.values(), whole.alias("_raw"), CORRUPT, DAY, SOURCE,
     )
+    wrong = [F.when(F.col(f"_given_{c}") & F.col(c).isNull(), F.lit(f"bad_type_{c}")) for c in given]
+    malformed = F.when(F.col(CORRUPT).isNotNull(), F.lit("malformed_row"))
+    staged = converted.withColumn("_wrong", F.coalesce(malformed, *wrong, F.lit(None).cast("string")))
+    staged = staged.drop(CORRUPT, *[f"_given_{c}" for c in given])
     return _profile_rules(staged, config, name) if name.endswith("_profile") else _event_rules(staged, config, name)
+
+
+def _can_fail(raw: DataFrame, column: str, field: t.StructField) -> bool:
+    """Whether a value that is there may not convert; one of the right type already cannot."""
+    return column in raw.columns and raw.schema[column].dataType != field.dataType
 
 
 def _is_text_id(raw: DataFrame, column: str, config: Config) -> bool:
@@ -115,6 +119,8 @@ def _typed(raw: DataFrame, field: t.StructField, config: Config) -> Column:
     if name not in raw.columns:
         return F.lit(None).cast(want)
     value, have = F.col(f"`{name}`"), raw.schema[name].dataType
+    if have == want:
+        return F.xxhash64(value) if name in ID_COLUMNS and isinstance(have, t.StringType) else value
     if name in ID_COLUMNS:
         if _is_text_id(raw, name, config):
             return F.when(value.isNotNull(), F.xxhash64(value))

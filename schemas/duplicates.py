@@ -4,24 +4,14 @@ Only rows whose key occurs more than once are ever sorted: one aggregation over 
 other rows pass straight through.
 """
 
-from dataclasses import dataclass
-
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-__all__ = ["EARLIER", "Sorted", "content_hash", "event_key", "sort_out", "sort_out_profiles", "suspect_hash"]
+__all__ = ["EARLIER", "content_hash", "event_key", "sort_out", "sort_out_profiles", "suspect_hash"]
 
 EARLIER = "_earlier"
 _ASIDE = {"arrival_ts", "effective_arrival_ts", "ds", "valid_to", "is_first", "sets_valid_to"}
 _HASH, _CONTENT, _STANDING = "_hash", "_content", "_standing"
-
-
-@dataclass(frozen=True)
-class Sorted:
-    """Rows that stand, and rows that repeat one that stands (with `_standing` and `_conflicting`)."""
-
-    standing: DataFrame
-    repeats: DataFrame
 
 
 def event_key(name: str) -> list[str]:
@@ -54,7 +44,7 @@ def content_hash(columns: list[str]) -> Column:
     return F.xxhash64(*sorted(c for c in columns if c not in _ASIDE))
 
 
-def sort_out(rows: DataFrame, earlier: DataFrame, *, name: str, columns: list[str], horizon: int) -> Sorted:
+def sort_out(rows: DataFrame, earlier: DataFrame, *, name: str, columns: list[str], horizon: int) -> DataFrame:
     """Decide which of `rows` stand. All rows must be good and suspect.
 
     Parameters
@@ -63,6 +53,10 @@ def sort_out(rows: DataFrame, earlier: DataFrame, *, name: str, columns: list[st
     earlier : good rows, kept or not, of the landed days before (key columns, ds, `_standing`)
     columns : the table's landing columns, which order equals and tell conflicts
     horizon : days looked back
+
+    Returns
+    -------
+    `rows` with `_stands`, and for those that do not the `_standing` hash of the one that does and `_conflicting`
     """
     others = sorted(c for c in columns if c not in {"ds", "arrival_ts"})
     new = rows.withColumns({EARLIER: F.lit(False), _CONTENT: content_hash(columns), _STANDING: F.lit(None).cast("bigint")})
@@ -79,8 +73,7 @@ def sort_out(rows: DataFrame, earlier: DataFrame, *, name: str, columns: list[st
     stood = F.when(F.col("_stands"), F.col(_CONTENT)).otherwise(F.when(F.col(EARLIER), F.col(_STANDING)))
     before = by_key.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     placed = placed.withColumn(_STANDING, F.last(stood, ignorenulls=True).over(before)).where(~F.col(EARLIER))
-    repeats = placed.where(~F.col("_stands")).withColumn("_conflicting", F.col(_CONTENT) != F.col(_STANDING))
-    return Sorted(placed.where("_stands"), repeats)
+    return placed.withColumn("_conflicting", F.col(_CONTENT) != F.col(_STANDING))
 
 
 def _fresh(previous: Column, horizon: int) -> Column:
@@ -88,7 +81,7 @@ def _fresh(previous: Column, horizon: int) -> Column:
     return previous.isNull() | (F.datediff(F.col("ds"), previous) > horizon)
 
 
-def sort_out_profiles(rows: DataFrame, earlier: DataFrame, *, key: str, columns: list[str]) -> Sorted:
+def sort_out_profiles(rows: DataFrame, earlier: DataFrame, *, key: str, columns: list[str]) -> DataFrame:
     """Profiles (S15): of repeats of (key, valid_from) the first landed stands; a later one may set valid_to.
 
     A repeat that brings a new valid_to is kept with `sets_valid_to`; any other is a repeat.
@@ -108,5 +101,4 @@ def sort_out_profiles(rows: DataFrame, earlier: DataFrame, *, key: str, columns:
     first = F.col("_place") == 1
     setter = ~first & F.col("valid_to").isNotNull() & ~F.col("valid_to").eqNullSafe(F.col("_ends"))
     placed = placed.withColumns({"sets_valid_to": setter, "_stands": first | setter})
-    repeats = placed.where(~F.col("_stands")).withColumn("_conflicting", F.col(_CONTENT) != F.col(_STANDING))
-    return Sorted(placed.where("_stands"), repeats)
+    return placed.withColumn("_conflicting", F.col(_CONTENT) != F.col(_STANDING))

@@ -85,9 +85,8 @@ def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[da
     _write_aside(quarantine, config, "quarantine", name=name, days=days)
     _keep_id_map(spark, config, good, name=name, days=days)
     _count_committed(spark, config, result, name=name, days=days)
-    for frame in (rows if text else None, sorted_out[2]):
-        if frame is not None:
-            frame.unpersist()
+    for frame in [rows] * text + sorted_out[2]:
+        frame.unpersist()
     return result
 
 
@@ -137,8 +136,8 @@ def _count(rows: DataFrame, landed: Landed) -> dict[date, TableDay]:
 
 def _without_repeats(
     spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]
-) -> tuple[DataFrame, DataFrame | None, DataFrame | None]:
-    """Rows that stand, repeats, and the cached frame behind both (to be released)."""
+) -> tuple[DataFrame, DataFrame | None, list[DataFrame]]:
+    """Rows that stand, repeats, and the cached frames behind both (to be released)."""
     columns = landing_columns(config, name)
     kept = table(config, name).schema.names
     if name.endswith("_profile"):
@@ -151,14 +150,14 @@ def _without_repeats(
     good = good.withColumn("_hash", suspect_hash(name))
     if number == 0:
         suspects.unpersist()
-        return _marked_first(good, name).select(*kept), None, None
+        return _marked_first(good, name).select(*kept), None, []
     looked_up = F.broadcast(suspects) if number <= _BROADCAST_ROWS else suspects
     plain = _marked_first(good.join(looked_up, on="_hash", how="left_anti"), name)
     flagged = good.join(looked_up, on="_hash", how="left_semi")
     earlier = earlier.withColumn("_hash", suspect_hash(name)).join(looked_up, on="_hash", how="left_semi")
-    decided = sort_out(flagged, earlier, name=name, columns=columns, horizon=horizon)
-    standing = decided.standing.select(*kept)
-    return plain.select(*kept).unionByName(standing), decided.repeats, suspects
+    decided = sort_out(flagged, earlier, name=name, columns=columns, horizon=horizon).persist(StorageLevel.DISK_ONLY)
+    standing = decided.where("_stands").select(*kept)
+    return plain.select(*kept).unionByName(standing), decided.where("NOT _stands"), [suspects, decided]
 
 
 def _marked_first(rows: DataFrame, name: str) -> DataFrame:
@@ -167,11 +166,12 @@ def _marked_first(rows: DataFrame, name: str) -> DataFrame:
 
 def _profiles_without_repeats(
     spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]
-) -> tuple[DataFrame, DataFrame | None, DataFrame | None]:
+) -> tuple[DataFrame, DataFrame | None, list[DataFrame]]:
     schema = table(config, name)
     earlier = tables.read(spark, config, name, last=max(days)).where(~F.col("ds").isin(days))
     decided = sort_out_profiles(good, earlier, key=schema.key[0], columns=landing_columns(config, name))
-    return decided.standing.select(*schema.schema.names), decided.repeats, None
+    decided = decided.persist(StorageLevel.DISK_ONLY)
+    return decided.where("_stands").select(*schema.schema.names), decided.where("NOT _stands"), [decided]
 
 
 def _earlier(spark: SparkSession, config: Config, *, name: str, days: list[date], columns: list[str]) -> DataFrame:

@@ -16,7 +16,7 @@ __all__ = ["ARRIVAL_DELAY_S", "LATE_FROM_S", "draw_arrivals", "soil"]
 
 ARRIVAL_DELAY_S = 60  # seconds: a row in time arrives within this
 LATE_FROM_S = 300  # seconds: a late one takes longer than this
-_TAIL = 0.5  # exponent of the Pareto lateness: about one late row in 17 takes more than a day
+_TAIL = 0.5  # exponent of the Pareto lateness: by default about one late row in 30 takes more than a day
 _REARRIVAL_US = (60 * SECOND_US, 60 * 3600 * SECOND_US)  # 60 h cross at most three midnights, the default horizon (S9)
 _EXTRA_ID = 500_000_000  # malformed impressions take ids from the upper half of the day's range
 _ANCIENT_US = 915_148_800 * SECOND_US  # 1999-01-01 UTC: before what S7 allows

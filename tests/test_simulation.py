@@ -85,6 +85,15 @@ def good_rows(out: Path, table: str) -> pd.DataFrame:
     return rows[reasons(rows, table) == ""]
 
 
+def test_a_day_of_many_chunks_has_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulation.run.CHUNK_IMPRESSIONS", 500)
+    summary = simulate(tmp_path / "w", spec=WorldSpec(**TINY | {"days": 2}, **CLEAN))
+    truth = read(tmp_path / "w/truth")
+    assert len(truth) == summary.truth_rows == (475 + 465) * 8
+    assert truth["impression_id"].is_unique and truth["event_ts"].dt.date.nunique() >= 2
+    assert truth.groupby("ds")["impression_id"].agg(lambda ids: ids.max() - ids.min() + 1 == len(ids)).all()
+
+
 def test_the_same_spec_gives_the_same_bytes(tmp_path: Path) -> None:
     spec = WorldSpec(**TINY, file_rows=1_000)
     simulate(tmp_path / "one", spec=spec)

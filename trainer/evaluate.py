@@ -100,7 +100,7 @@ def check_schema(checkpoint: Checkpoint, day: PublishedDay, *, root: str) -> Non
     """
     now = {f.name: (f.type, f.unit) for f in day.features}
     changed = [
-        f"{name} is gone" if name not in now else f"{name} is {' '.join(now[name])}, was {kind} {unit}".rstrip()
+        f"{name} is gone" if name not in now else f"{name} is {_said(*now[name])}, was {_said(kind, unit)}"
         for name, kind, unit in checkpoint.encoder.features
         if now.get(name) != (kind, unit)
     ]
@@ -115,3 +115,7 @@ def check_schema(checkpoint: Checkpoint, day: PublishedDay, *, root: str) -> Non
             wanted="the features that the checkpoint was trained on",
             remedy="train again on days of this config, or evaluate days that were built with the checkpoint's",
         )
+
+
+def _said(kind: str, unit: str) -> str:
+    return f"{kind} [{unit}]" if unit else kind

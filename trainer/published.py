@@ -11,9 +11,9 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from headrace.delta import read_days
 from headrace.errors import InputError
 from trainer.rows import day_pieces, read_piece
 
@@ -126,18 +126,17 @@ def open_day(
 
 
 def _publish_rows(root: str) -> list[dict]:
+    columns = ["job", "revision", "status", "versions", "outputs", "notes"]
     try:
-        receipts = DeltaTable(f"{root}/receipts").to_pyarrow_dataset()
-    except (DeltaError, OSError) as error:
+        receipts = read_days(f"{root}/receipts", columns=columns)
+    except (DeltaError, OSError, pa.ArrowException) as error:
         raise InputError(
             f"{root}/receipts",
             found=" ".join(str(error).split())[:200],
             wanted="the receipts of a built root",
             remedy="check --config and its root, or build days first: headrace run",
         ) from None
-    columns = ["job", "ds", "revision", "status", "versions", "outputs", "notes"]
-    rows = receipts.to_table(columns=columns).to_pylist(maps_as_pydicts="strict")
-    return [row for row in rows if row["job"] == "publish"]
+    return [row for row in receipts.to_pylist(maps_as_pydicts="strict") if row["job"] == "publish"]
 
 
 def _published(row: dict) -> PublishedDay:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from pyarrow import fs
 
+from headrace.delta import delta_files, file_system
 from headrace.errors import InputError
 
 __all__ = ["Piece", "day_columns", "day_pieces", "read_piece"]
@@ -51,18 +51,13 @@ def day_pieces(root: str, *, ds: date, version: int) -> list[Piece]:
     """
     where = f"{root}/training_set {ds} at version {version}"
     table = _table(root, ds, version)
-    actions = pa.table(table.get_add_actions(flatten=True))
-    paths = sorted(
-        unquote(path)
-        for path, of in zip(actions["path"].to_pylist(), actions["partition.ds"].to_pylist(), strict=True)
-        if str(of) == str(ds)
-    )
+    paths = [file.path for file in delta_files(f"{root}/training_set", days=[ds], version=version)]
     _refuse_rewritten(table, paths, where)
-    system, base = _filesystem(root)
+    system, base = file_system(f"{root}/training_set")
     pieces = []
     for path in paths:
         try:
-            with system.open_input_file(f"{base}/training_set/{path}") as source:
+            with system.open_input_file(f"{base}/{path}") as source:
                 footer = pq.read_metadata(source)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(where, f"{path}: {error}") from None
@@ -73,11 +68,11 @@ def day_pieces(root: str, *, ds: date, version: int) -> list[Piece]:
 
 def read_piece(root: str, piece: Piece, *, columns: Sequence[str], batch_rows: int = 16384) -> Iterator[pa.RecordBatch]:
     """Rows of one row group, `batch_rows` at most in a batch; InputError where the file or a column is missing."""
-    system, base = _filesystem(root)
+    system, base = file_system(f"{root}/training_set")
     where = f"{root}/training_set {piece.ds}: {piece.path}"
     try:
         with (
-            system.open_input_file(f"{base}/training_set/{piece.path}") as source,
+            system.open_input_file(f"{base}/{piece.path}") as source,
             pq.ParquetFile(source, pre_buffer=False) as file,
         ):
             missing = sorted(set(columns) - set(file.schema_arrow.names))
@@ -91,13 +86,6 @@ def read_piece(root: str, piece: Piece, *, columns: Sequence[str], batch_rows: i
             yield from file.iter_batches(batch_rows, row_groups=[piece.row_group], columns=list(columns))
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(where, str(error)) from None
-
-
-def _filesystem(root: str) -> tuple[fs.FileSystem, str]:
-    """A path or a URI as pyarrow sees it."""
-    if "://" in str(root):
-        return fs.FileSystem.from_uri(str(root))
-    return fs.LocalFileSystem(), str(root)
 
 
 def _unreadable(where: str, found: str) -> InputError:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from headrace.config.model import TrainConfig
 from headrace.errors import ConfigError
@@ -25,6 +23,7 @@ from trainer.checkpoint import (
 from trainer.encoders import Encoder
 from trainer.evaluate import Evaluation, check_schema, judge
 from trainer.fitting import Facts, check_same_schema, fit_encoder, training_pieces
+from trainer.learning import optimisers, run_epoch
 from trainer.published import PublishedDay, find_days
 from trainer.rows import Piece
 from trainer.scoring import Progress
@@ -178,16 +177,14 @@ def _learn(
     """Run the epochs; leaves the kept epoch's weights in the bundle's model."""
     config, model = bundle.config, bundle.model
     rng = np.random.default_rng(config.seed)
-    optimisers = _optimisers(bundle)
+    steps = optimisers(bundle)
     mean_weight = bundle.facts["weight"] / bundle.facts["rows"]
     epochs: list[EpochReport] = []
     best, kept, weights = float("inf"), config.epochs, None
     for epoch in range(1, config.epochs + 1):
         batches = _batches(bundle, root, days=days, pieces=[pieces[i] for i in rng.permutation(len(pieces))], rng=rng)
         stage = f"train {epoch}/{config.epochs}"
-        losses, gates = _epoch(
-            bundle, batches, optimisers=optimisers, mean_weight=mean_weight, report=(progress, stage)
-        )
+        losses, gates = run_epoch(bundle, batches, steps=steps, mean_weight=mean_weight, report=(progress, stage))
         judged = judge(bundle, valid, root=root, progress=progress) if valid else None
         epochs.append(EpochReport(epoch, losses, judged))
         score = np.mean([t.calibrated_traffic.log_loss for t in judged.tasks]) if judged else None
@@ -198,55 +195,9 @@ def _learn(
     return epochs, kept, gates
 
 
-def _optimisers(bundle: Checkpoint) -> list[torch.optim.Optimizer]:
-    """AdamW; for the embedding table its sparse kin, which visits only the rows that a batch touched."""
-    table = list(bundle.model.embedding.parameters())
-    rest = [p for name, p in bundle.model.named_parameters() if not name.startswith("embedding.")]
-    rate = bundle.config.learning_rate
-    return [torch.optim.AdamW(rest, lr=rate), torch.optim.SparseAdam(table, lr=rate)]
-
-
 def _batches(
     bundle: Checkpoint, root: str, *, days: Sequence[PublishedDay], pieces: Sequence[Piece], rng: np.random.Generator
 ) -> Iterator[Rows]:
     by_day = {day.ds: day for day in days}
     stream = encoded_rows(root, pieces, days=by_day, encoder=bundle.encoder, plan=bundle.plan)
     return shuffled_batches(stream, batch_size=bundle.config.batch_size, window=_WINDOW, rng=rng)
-
-
-def _epoch(
-    bundle: Checkpoint,
-    batches: Iterator[Rows],
-    *,
-    optimisers: Sequence[torch.optim.Optimizer],
-    mean_weight: float,
-    report: tuple[Progress | None, str],
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """One pass. Returns the mean loss of each head, and the gates' means on the last batch."""
-    model, plan = bundle.model, bundle.plan
-    progress, stage = report
-    sums, done, total = torch.zeros(len(plan.heads), dtype=torch.float64), 0, bundle.facts["rows"]
-    model.train()
-    for rows in batches:
-        inputs = torch.from_numpy(rows["ids"]), torch.from_numpy(rows["dense"])
-        losses = _losses(model(*inputs), rows, mean_weight=None if plan.denominator else mean_weight)  # (heads,)
-        for optimiser in optimisers:
-            optimiser.zero_grad()
-        losses.sum().backward()
-        for optimiser in optimisers:
-            optimiser.step()
-        sums += losses.detach().double() * len(rows["weight"])
-        done += len(rows["weight"])
-        if progress:
-            progress(stage, done, total, f"loss {sums.sum().item() / done:.4f}")
-    with torch.inference_mode():
-        gates = model.gate_means(*inputs).tolist()
-    return dict(zip(plan.heads, (sums / done).tolist(), strict=True)), dict(zip(plan.heads, gates, strict=True))
-
-
-def _losses(logits: Tensor, rows: Rows, *, mean_weight: float | None) -> Tensor:
-    """Binary cross-entropy of each head, (heads,); weighted rows are scaled so that the mean weight is 1."""
-    losses = functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(rows["labels"]), reduction="none")
-    if mean_weight is not None:
-        losses = losses * torch.from_numpy((rows["weight"] / mean_weight).astype(np.float32))[:, None]
-    return losses.mean(dim=0)

@@ -80,14 +80,22 @@ def _look_up(
     """Fill the rows of `found` whose impression stands in `file`."""
     names = ["impression_id", *(f"p_{task}" for task in tasks)]
     try:
-        table = pq.ParquetFile(file).read(columns=names)
+        with pq.ParquetFile(file) as source:
+            table = source.read(columns=[n for n in names if n in source.schema_arrow.names])
     except (OSError, pa.ArrowException) as error:
         raise InputError(str(file), found=str(error), wanted="a Parquet file", remedy="simulate again") from None
     if missing := [n for n in names if n not in table.column_names]:
         raise InputError(
             str(file), found=f"no column {', '.join(missing)}", wanted=", ".join(names), remedy="simulate again"
         )
-    places = pc.index_in(pa.array(impression_ids), value_set=table["impression_id"])
+    if not pa.types.is_integer(table["impression_id"].type):
+        raise InputError(
+            str(file),
+            found=f"impression_id of type {table['impression_id'].type}",
+            wanted="whole numbers, as in the training set",
+            remedy="simulate with whole-number ids (id_kind bigint); text ids were hashed at ingest",
+        )
+    places = pc.index_in(pa.array(impression_ids), value_set=table["impression_id"].cast(pa.int64()))
     known = places.is_valid().to_numpy(zero_copy_only=False)
     at = places.drop_null().to_numpy()
     for i, name in enumerate(names[1:]):

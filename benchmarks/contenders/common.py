@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from headrace.config.model import SparkConfig
 from headrace.session import spark_session
 
-__all__ = ["Clock", "bench_session", "contend", "fresh"]
+__all__ = ["Clock", "Job", "bench_session", "contend", "fresh"]
 
 
 @dataclass
@@ -42,24 +42,49 @@ class Clock:
         self.phases[name] = round(time.perf_counter() - begin, 3)
 
 
-def contend(work: Callable[[Path, Path, Clock], object], *, argv: list[str] | None = None) -> None:
-    """Run one contender: parse `--in DIR --out DIR`, do the work, print one JSON line as the last of stdout.
+@dataclass(frozen=True)
+class Job:
+    """What a contender is asked to do.
+
+    Attributes
+    ----------
+    world, out : Path
+        Folder of the input tables; folder for the result, empty.
+    how : str
+        Formulation, one of those that the contender declares.
+    memory : str
+        Heap of the driver's JVM, e.g. "6g"; nothing to contenders without one.
+    clock : Clock
+        Its `start()` is called once the session exists and whatever is not measured is prepared.
+    """
+
+    world: Path
+    out: Path
+    how: str = "only"
+    memory: str = "6g"
+    clock: Clock = field(default_factory=Clock)
+
+
+def contend(work: Callable[[Job], object], *, hows: tuple[str, ...] = ("only",)) -> None:
+    """Run one contender: parse the command line, do the work, print one JSON line, the last of stdout.
 
     Parameters
     ----------
-    work : function of (world folder, result folder, clock)
-        Calls `clock.start()` once its session exists. What it returns as a dict is kept as `facts`.
+    work : has its result written when it returns. A dict that it returns is kept as `facts`.
+    hows : formulations of the same work that the contender knows, the fastest first (the default)
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--in", dest="world", type=Path, required=True, help="world folder")
     parser.add_argument("--out", type=Path, required=True, help="result folder, replaced")
-    asked = parser.parse_args(argv)
-    clock = Clock()
-    clock.start()
-    facts = work(asked.world.resolve(), fresh(asked.out.resolve()), clock)
-    assert clock.started is not None
-    line = {"inner_s": round(time.perf_counter() - clock.started, 3), "phases": clock.phases, "facts": facts or {}}
-    print(json.dumps(line), flush=True)
+    parser.add_argument("--how", choices=hows, default=hows[0], help="formulation")
+    parser.add_argument("--memory", default="6g", help="heap of the driver's JVM")
+    asked = parser.parse_args()
+    job = Job(asked.world.resolve(), fresh(asked.out.resolve()), asked.how, asked.memory)
+    job.clock.start()
+    facts = work(job)
+    assert job.clock.started is not None
+    inner_s = round(time.perf_counter() - job.clock.started, 3)
+    print(json.dumps({"inner_s": inner_s, "phases": job.clock.phases, "facts": facts or {}}), flush=True)
 
 
 def fresh(folder: Path) -> Path:

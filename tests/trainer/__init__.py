@@ -1,0 +1,1 @@
+"""Tests of the trainer and of the calibration formulas; none of them needs Spark."""

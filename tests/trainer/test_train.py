@@ -1,0 +1,213 @@
+"""Training from published days to a judged checkpoint."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from rich.console import Console
+
+from headrace.errors import ConfigError, InputError
+from tests.trainer.conftest import Trained
+from tests.trainer.world import CONFIG, FEATURES, FIRST, LABELS, make_day, publish, world, write_day
+from trainer.checkpoint import load_checkpoint
+from trainer.evaluate import Evaluation, evaluate
+from trainer.render import render_evaluation, render_training
+from trainer.tasks import ANY
+from trainer.train import TrainResult, train
+
+SMALL = CONFIG.model_copy(update={"epochs": 1})
+
+
+def _train(root: Path | str, days: list[date], out: Path, **options: object) -> TrainResult:
+    return train(str(root), days=days, valid_day=None, config=SMALL, out=out, **options)  # type: ignore[arg-type]
+
+
+def _judged(trained: Trained) -> Evaluation:
+    return evaluate(trained.out, root=trained.root, days=trained.days[2:], truth=Path(trained.root) / "truth")
+
+
+def _one_day(root: Path, rows: pa.Table, **options: object) -> None:
+    publish(root, FIRST, version=write_day(root, rows), **options)  # type: ignore[arg-type]
+
+
+def test_calibration_brings_predicted_over_actual_from_far_off_to_near_one(trained: Trained) -> None:
+    for task in _judged(trained).tasks:
+        assert task.raw_traffic.pcoc > 2.5
+        assert task.calibrated_traffic.pcoc == pytest.approx(1, abs=0.15)
+
+
+def test_model_ranks_nearly_as_well_as_the_true_probabilities(trained: Trained) -> None:
+    for task in _judged(trained).tasks:
+        assert task.truth is not None
+        assert task.calibrated_traffic.auc > 0.7
+        assert task.truth.auc_bound + 0.01 > task.truth.auc_model > task.truth.auc_bound - 0.05
+
+
+def test_calibrated_scores_are_near_the_true_probabilities(trained: Trained) -> None:
+    for task in _judged(trained).tasks:
+        assert task.truth is not None and task.truth.rows == task.rows
+        assert task.truth.correlation > 0.85 and task.truth.mean_ratio == pytest.approx(1, abs=0.12)
+        assert -0.002 < task.truth.log_loss_gap < 0.03
+
+
+def test_union_of_positives_has_a_head_because_a_follow_needs_no_click(trained: Trained) -> None:
+    assert trained.result.plan.heads == ("click", "like", ANY)
+
+
+def test_kept_epoch_is_the_best_on_the_validation_day(trained: Trained) -> None:
+    losses = [np.mean([t.calibrated_traffic.log_loss for t in e.valid.tasks]) for e in trained.result.epochs if e.valid]
+    assert trained.result.kept_epoch == int(np.argmin(losses)) + 1
+    again = [t.calibrated_traffic.log_loss for t in _judged(trained).tasks]
+    assert np.mean(again) == pytest.approx(min(losses), rel=1e-12)
+
+
+def test_weighted_model_is_calibrated_already(trained: Trained, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"epochs": 4})
+    train(trained.root, days=trained.days[:2], valid_day=None, config=config, out=tmp_path / "m", weighted=True)
+    for task in evaluate(tmp_path / "m", root=trained.root, days=trained.days[2:]).tasks:
+        assert task.raw_traffic == task.calibrated_traffic
+        assert task.calibrated_traffic.pcoc == pytest.approx(1, abs=0.2)
+
+
+def test_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
+    root, days = world(tmp_path / "t", days=2, rows=1500)
+    models = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        torch.rand(len(models) + 1)  # the caller's own draws must not matter
+        config = SMALL.model_copy(update={"seed": seed})
+        train(root, days=days, valid_day=None, config=config, out=tmp_path / name)
+        models.append(load_checkpoint(tmp_path / name).model.state_dict())
+    assert all(torch.equal(value, models[1][name]) for name, value in models[0].items())
+    assert not torch.equal(models[0]["gates.weight"], models[2]["gates.weight"])
+
+
+def test_training_leaves_the_callers_random_state_alone(tmp_path: Path) -> None:
+    root, days = world(tmp_path / "t", days=1, rows=1000)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    _train(root, days, tmp_path / "m")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_progress_reaches_the_whole_in_every_stage(tmp_path: Path) -> None:
+    root, days = world(tmp_path / "t", days=1, rows=1000)
+    seen: dict[str, tuple[int, int]] = {}
+    _train(root, days, tmp_path / "m", progress=lambda stage, done, total, _: seen.update({stage: (done, total)}))
+    assert set(seen) == {"fit", "train 1/1"} and all(done == total > 0 for done, total in seen.values())
+
+
+def test_nan_and_infinite_cells_are_counted_and_survived(tmp_path: Path) -> None:
+    rows = make_day(FIRST, rows=1500)
+    quality = rows["item_quality"].to_numpy().copy()
+    quality[:3], quality[3:5] = np.nan, np.inf
+    _one_day(tmp_path, rows.set_column(rows.column_names.index("item_quality"), "item_quality", pa.array(quality)))
+    result = _train(tmp_path, [FIRST], tmp_path / "m")
+    assert result.facts.broken["item_quality"] == 5
+    assert all(np.isfinite(loss) for loss in result.epochs[0].losses.values())
+
+
+def test_label_of_one_class_is_dropped_and_said(tmp_path: Path) -> None:
+    rows = make_day(FIRST, rows=1500)
+    none = pa.array(np.zeros(len(rows), dtype=np.int32))
+    _one_day(tmp_path, rows.set_column(rows.column_names.index("label_like"), "label_like", none))
+    result = _train(tmp_path, [FIRST], tmp_path / "m")
+    assert result.plan.tasks == ("click",) and "one class" in result.plan.dropped["like"]
+
+
+def test_day_without_negatives_is_refused(tmp_path: Path) -> None:
+    rows = make_day(FIRST, rows=1500)
+    _one_day(tmp_path, rows.filter(pa.array(rows["sampling_rate"].to_numpy() == 1.0)))
+    with pytest.raises(InputError, match="both classes"):
+        _train(tmp_path, [FIRST], tmp_path / "m")
+
+
+def test_published_day_without_rows_is_refused(tmp_path: Path) -> None:
+    write_day(tmp_path, make_day(date(2024, 5, 2), rows=300))
+    publish(tmp_path, FIRST, version=0)
+    with pytest.raises(InputError, match="without rows"):
+        _train(tmp_path, [FIRST], tmp_path / "m")
+
+
+def test_days_sampled_at_different_rates_need_weights(tmp_path: Path) -> None:
+    days = [FIRST, date(2024, 5, 2)]
+    for ds, rate in zip(days, (0.1, 0.3), strict=True):
+        publish(tmp_path, ds, version=write_day(tmp_path, make_day(ds, rows=1500, negative_rate=rate)))
+    with pytest.raises(InputError, match=r"negatives at 0\.1 to 0\.3"):
+        _train(tmp_path, days, tmp_path / "m")
+    assert _train(tmp_path, days, tmp_path / "m", weighted=True).plan.denominator is None
+
+
+def test_weight_that_is_not_one_over_the_rate_is_refused(tmp_path: Path) -> None:
+    rows = make_day(FIRST, rows=600)
+    ones = pa.array(np.ones(len(rows)))
+    _one_day(tmp_path, rows.set_column(rows.column_names.index("sample_weight"), "sample_weight", ones))
+    with pytest.raises(InputError, match="a weight of 1 / rate"):
+        _train(tmp_path, [FIRST], tmp_path / "m")
+
+
+def test_days_of_different_features_are_refused(tmp_path: Path) -> None:
+    days = [FIRST, date(2024, 5, 2)]
+    for ds, features in zip(days, (FEATURES, FEATURES[1:]), strict=True):
+        publish(tmp_path, ds, version=write_day(tmp_path, make_day(ds, rows=300)), features=features)
+    with pytest.raises(InputError, match="context_hour"):
+        _train(tmp_path, days, tmp_path / "m")
+
+
+def test_validation_day_among_the_training_days_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="2024-05-01 named twice"):
+        train(str(tmp_path), days=[FIRST], valid_day=FIRST, config=SMALL, out=tmp_path / "m")
+
+
+def test_root_without_an_author_column_trains(tmp_path: Path) -> None:
+    _one_day(tmp_path, make_day(FIRST, rows=1000).drop_columns(["author_id"]))
+    _train(tmp_path, [FIRST], tmp_path / "m")
+    assert [c.name for c in load_checkpoint(tmp_path / "m").encoder.categories][:3] == [
+        "user_id", "item_id", "context_hour",
+    ]  # fmt: skip
+
+
+def test_click_is_the_denominator_where_labels_say_so(tmp_path: Path) -> None:
+    rows = make_day(FIRST, rows=1500)
+    clicked = (rows["label_follow"].to_numpy() | rows["label_click"].to_numpy()).astype(np.int32)
+    rows = rows.set_column(rows.column_names.index("label_click"), "label_click", pa.array(clicked))
+    _one_day(tmp_path, rows, labels=dict(LABELS) | {"implies": {"like": "click", "follow": "click"}})
+    assert _train(tmp_path, [FIRST], tmp_path / "m").plan.denominator == "click"
+
+
+def test_results_render_as_tables_with_before_and_after(trained: Trained) -> None:
+    console = Console(width=200, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
+    console.print(render_training(replace(trained.result, kept_epoch=trained.result.epochs[-1].epoch)))
+    console.print(render_evaluation(_judged(trained)))
+    text = console.export_text()
+    for words in ("hash-2024-05-01-1", "sampled rows", "calibrated", "AUC of the truth", "of one class skipped"):
+        assert words in text
+
+
+def test_filled_in_defaults_do_not_move_the_mean_that_numbers_are_standardised_by(tmp_path: Path) -> None:
+    rows = make_day(FIRST, rows=1000)
+    states = [s[:4] + bytes([2 if i % 2 else 0]) + s[5:] for i, s in enumerate(rows["feature_states"].to_pylist())]
+    counts = [0 if i % 2 else 20 for i in range(len(rows))]
+    for name, cells in (("feature_states", pa.array(states, pa.binary())), ("item_click_count_7d", pa.array(counts))):
+        rows = rows.set_column(rows.column_names.index(name), name, cells)
+    _one_day(tmp_path, rows)
+    _train(tmp_path, [FIRST], tmp_path / "m")
+    number = next(n for n in load_checkpoint(tmp_path / "m").encoder.numbers if n.name == "item_click_count_7d")
+    assert (number.mean, number.std) == (pytest.approx(np.log1p(20)), 1.0)
+
+
+def test_order_of_a_days_features_may_differ_from_day_to_day(tmp_path: Path) -> None:
+    made = []
+    for name, turn in (("same", 1), ("turned", -1)):
+        root, day = tmp_path / name, make_day(date(2024, 5, 2), rows=900)
+        _one_day(root, make_day(FIRST, rows=900))
+        turned = pa.array([s[::turn] for s in day["feature_states"].to_pylist()], pa.binary())
+        day = day.set_column(day.column_names.index("feature_states"), "feature_states", turned)
+        publish(root, date(2024, 5, 2), version=write_day(root, day), features=FEATURES[::turn])
+        _train(root, [FIRST, date(2024, 5, 2)], tmp_path / f"{name}-model")
+        made.append(load_checkpoint(tmp_path / f"{name}-model").model.state_dict())
+    assert all(torch.equal(value, made[1][name]) for name, value in made[0].items())
