@@ -49,7 +49,10 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise ConfigError(
-            str(out), found="something is there", wanted="a new or empty folder", remedy="choose another, or --overwrite"
+            str(out),
+            found="something is there",
+            wanted="a new or empty folder",
+            remedy="choose another, or --overwrite",
         )
     if _adapter_of(out) is None:
         raise ConfigError(
@@ -67,7 +70,7 @@ def _adapter_of(out: Path) -> str | None:
 
 
 def _move(building: Path, out: Path) -> None:
-    """Rename into a free place; else swap the adapter's own files, the summary last, so that a killed swap can be repeated.
+    """Rename into a free place; else swap the adapter's own files, the summary last: a killed swap can be repeated.
 
     Tables built beside the landing stay: their receipts notice that the landing changed.
     """

@@ -21,7 +21,10 @@ __all__ = ["adapt_globo"]
 
 _WANTED = ["user_id", "click_article_id", "click_timestamp"]
 _BATCH_ROWS = 262_144
-_FROM_MS, _TO_MS = 946_684_800_000, 4_102_444_800_000  # 2000-01-01 (S7) and 2100-01-01: seconds or microseconds fall outside
+_FROM_MS, _TO_MS = (
+    946_684_800_000,
+    4_102_444_800_000,
+)  # 2000-01-01 (S7) and 2100-01-01: seconds or microseconds fall outside
 _IDS = [("impression_id", pa.int64()), ("user_id", pa.int64()), ("item_id", pa.int64())]
 _SCHEMAS = {
     "impressions": pa.schema([*_IDS, ("event_ts", STAMP)]),
@@ -57,7 +60,9 @@ def _batches(path: Path, others: list[str]) -> Iterator[pa.Table]:
             types = {field.name: field.type for field in file.schema_arrow}
             bad = [f"{c} {types.get(c, 'absent')}" for c in _WANTED if not pa.types.is_integer(types.get(c, pa.null()))]
             if bad:
-                raise InputError(str(path), found=", ".join(bad), wanted=f"whole numbers in {_WANTED}", remedy="check the file")
+                raise InputError(
+                    str(path), found=", ".join(bad), wanted=f"whole numbers in {_WANTED}", remedy="check the file"
+                )
             others += [name for name in types if name not in _WANTED]
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=_WANTED):
                 yield pa.table(batch).cast(pa.schema([(name, pa.int64()) for name in batch.schema.names]))
@@ -83,12 +88,12 @@ def _clicks(rows: pa.Table) -> pa.Table:
 def _lacks(landing: Landing, others: list[str]) -> list[str]:
     busy, quiet = _busy_until(landing)
     sentences = [
-        "no impressions: statistics can be built, labels and a training set cannot; every day's impressions are an empty file, "
-        "and a day is published with no rows",
+        "no impressions: statistics can be built, labels and a training set cannot; every day's impressions are "
+        "an empty file, and a day is published with no rows",
         "clicks only: label_click and every other label has no row to stand on",
         "no arrival times: every click counts as arrived when it happened",
         "no article metadata and no user profiles: nothing lands in user_profile and item_profile",
-        "the last click of each session is stamped 30 s after the one before it, an artefact of the export; the click is kept",
+        "the last click of each session is stamped 30 s after the one before, as exported; the click stays",
         "dwell time is not a column of the source, and the time to the next click is not turned into watch events",
         "days are UTC days",
     ]

@@ -19,11 +19,23 @@ __all__ = ["adapt_kuairand"]
 
 _DAY, _ZONE = date(2022, 4, 8), "Asia/Shanghai"
 _FROM = day_start(_DAY, _ZONE).astimezone(UTC)
-_TEXTS = ["user_active_degree", *(f"{of}_range" for of in ("follow_user_num", "fans_user_num", "friend_user_num", "register_days"))]
+_TEXTS = [
+    "user_active_degree",
+    *(f"{of}_range" for of in ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")),
+]
 _FLAGS = ["is_lowactive_period", "is_live_streamer", "is_video_author"]
 _COUNTS = ["follow_user_num", "fans_user_num", "friend_user_num", "register_days"]
 _CODES = [f"onehot_feat{n}" for n in range(18)]
-_VIDEO = ["video_id", "author_id", "video_type", "upload_dt", "upload_type", "video_duration", "server_width", "server_height"]
+_VIDEO = [
+    "video_id",
+    "author_id",
+    "video_type",
+    "upload_dt",
+    "upload_type",
+    "video_duration",
+    "server_width",
+    "server_height",
+]
 _VIDEO += ["music_type", "tag"]
 
 
@@ -46,7 +58,11 @@ def _own(name: str) -> str:
 
 
 def _config() -> dict:
-    user = dict.fromkeys(map(_own, [*_TEXTS, *_CODES]), "string") | dict.fromkeys(_FLAGS, "int") | dict.fromkeys(_COUNTS, "bigint")
+    user = (
+        dict.fromkeys(map(_own, [*_TEXTS, *_CODES]), "string")
+        | dict.fromkeys(_FLAGS, "int")
+        | dict.fromkeys(_COUNTS, "bigint")
+    )
     item = {"tags": "string", "video_type": "string", "upload_type": "string", "music_type": "string"}
     item |= {"server_width": "int", "server_height": "int"}
     return {
@@ -70,14 +86,15 @@ def _groups() -> dict:
 
 def _lacks(facts: Counter[str]) -> list[str]:
     return [
-        "no interactions: the log is not part of this source; `headrace run` stops until impressions and engagements land beside",
+        "no interactions: the log is not part of this source; `headrace run` stops until "
+        "impressions and engagements land beside",
         f"profiles have no dates: landed on and valid from {_DAY}, the first day of the published log; a date of ours",
         f"dates have no timezone: upload_dt is read as a day that begins in {_ZONE}, the timezone of kuairand.yaml",
-        "no gender, age, age band (null) and no registration time (null): register_days counts from a day that is not named",
+        "no gender, age, age band, registration time (null): register_days counts from a day that is not named",
         f"is_live_streamer is -124, no answer, for {facts['streamer']:,} users: null",
         f"UNKNOWN is null: {facts['user_unknown']:,} cells of users, {facts['video_unknown']:,} of videos",
         f"{facts['no_duration']:,} videos have no duration (mostly picture posts): their duration and format are null",
-        f"tag holds numbers without names; the first of several is the category, all are in tags; {facts['no_tag']:,} have none",
+        f"tag holds numbers without names; the first is the category, all are in tags; {facts['no_tag']:,} have none",
         "no quality score (null); upload day without time of day",
         "music_id and visible_status of videos are left out; onehot_feat0 to 17 are anonymous codes and land as text",
     ]
@@ -114,7 +131,9 @@ def _user_rows(block: pa.Table, dropped: Counter[str], facts: Counter[str]) -> p
     count = rows.num_rows
     absent = {"gender": pa.string(), "age": pa.int32(), "age_band": pa.string(), "registered_ts": STAMP}
     blank = {name: pa.nulls(count, kind) for name, kind in absent.items()}
-    return pa.table({"user_id": rows.column("user_id"), "valid_from": pa.repeat(pa.scalar(_FROM, STAMP), count), **blank, **made})
+    return pa.table(
+        {"user_id": rows.column("user_id"), "valid_from": pa.repeat(pa.scalar(_FROM, STAMP), count), **blank, **made}
+    )
 
 
 def _video_rows(block: pa.Table, dropped: Counter[str], facts: Counter[str]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Writes landing files: Parquet at landing/<table>/ds=YYYY-MM-DD/part-NNNNN.parquet, memory flat in the length of the log."""
+"""Writes landing files: Parquet at landing/<table>/ds=YYYY-MM-DD/part-NNNNN.parquet; memory is flat in the rows."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -79,7 +79,7 @@ class Landing:
             self.progress(table, self.rows[table])
 
     def fill(self, schemas: dict[str, pa.Schema]) -> None:
-        """Give every day from the first to the last a file of every table named: nothing happened is not nothing landed.
+        """Give every day from first to last a file of each table named: nothing happened is not nothing landed.
 
         Raises
         ------

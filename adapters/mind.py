@@ -59,7 +59,9 @@ def adapt_mind(source: Path, landing: Landing) -> Said:
         rows, clicked = _rows(lines, said)
         shown.add(rows.column("item_id"))
         clicks = rows.filter(clicked)
-        clicks = clicks.append_column("action", pa.repeat("click", clicks.num_rows)).select(_SCHEMAS["engagements"].names)
+        clicks = clicks.append_column("action", pa.repeat("click", clicks.num_rows)).select(
+            _SCHEMAS["engagements"].names
+        )
         landing.write_by_day("impressions", rows, moment="event_ts")
         landing.write_by_day("engagements", clicks, moment="event_ts")
     landing.fill(_SCHEMAS)
@@ -82,7 +84,8 @@ def _groups() -> dict:
         "user": {"entity": "user", **counted, "rate_smoothed": {"click": 10}, "recency": ["click"]},
         "item": {"entity": "item", **counted, "rate_smoothed": {"click": 20}, "recency": ["impression"]},
         "user_by_category": {
-            "entity": "user", "segment": "item.category", "windows": ["7d"], "count": ["click"], "rate_smoothed": {"click": 10},
+            "entity": "user", "segment": "item.category", "windows": ["7d"], "count": ["click"],
+            "rate_smoothed": {"click": 10},
         },
     })  # fmt: skip
 
@@ -91,17 +94,17 @@ def _lacks(shown: _Shown) -> list[str]:
     share = shown.described / shown.rows if shown.rows else 0.0
     distinct = len(shown.items.intersection(shown.known.to_pylist()))
     return [
-        f"item metadata covers {share:.1%} of the {shown.rows:,} items shown ({distinct:,} of {len(shown.items):,} distinct "
-        "ones); the others have no profile",
+        f"item metadata covers {share:.1%} of the {shown.rows:,} items shown ({distinct:,} of {len(shown.items):,} "
+        "distinct ones); the others have no profile",
         "times have no timezone: they are read as UTC",
         "a click has no time of its own: it is given its impression's",
-        "clicks only: label_like, label_collect, label_share, label_follow and label_comment are 0 and label_watch_s says "
-        "nothing, because none of it was logged",
+        "clicks only: label_like, label_collect, label_share, label_follow and label_comment are 0 and label_watch_s "
+        "says nothing, because none of it was logged",
         "no arrival times: every row counts as arrived when it happened",
         "no users' profiles, scenes, devices, operating systems, networks or cities",
-        "no authors, durations, publication times or quality scores of news: those columns are null; format is 'note' for all",
-        f"news have no dates: landed on the first day and valid from {_ALWAYS:%Y-%m-%d}, a date of ours; an item can thus have "
-        "a profile before it was published",
+        "no authors, durations, publication times or quality scores of news: null; format is always 'note', a word of ours",
+        f"news have no dates: landed on the first day and valid from {_ALWAYS:%Y-%m-%d}, a date of ours; an item can "
+        "thus have a profile before it was published",
         "the news a user clicked before (history) have no times: they make no events",
         "MIND shuffled each list: position is the place in the list, not on the page",
         "titles, abstracts, urls and entities of news are left out",
@@ -120,7 +123,8 @@ def _news_rows(block: pa.Table, said: Said) -> pa.Table:
     absent = {"author_id": pa.int64(), "duration_s": pa.float64(), "publish_ts": STAMP, "quality_score": pa.float64()}
     return pa.table({
         "item_id": news.column("item_id"), "valid_from": pa.repeat(pa.scalar(_ALWAYS, STAMP), count),
-        "category": news.column("category"), "subcategory": news.column("subcategory"), "format": pa.repeat("note", count),
+        "category": news.column("category"), "subcategory": news.column("subcategory"),
+        "format": pa.repeat("note", count),
         **{name: pa.nulls(count, kind) for name, kind in absent.items()},
     })  # fmt: skip
 

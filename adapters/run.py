@@ -51,16 +51,12 @@ def adapt(
 ) -> AdaptSummary:
     """Turn the public log in `source` into `out`/landing with a configuration `out`/<name>.yaml.
 
-    The same source gives the same bytes (on one build of pyarrow). Memory does not grow with the log's length.
+    The same source gives the same bytes (on one build of pyarrow); memory does not grow with its length.
 
     Parameters
     ----------
-    name : str
-        mind, globo or kuairand.
-    source : Path
-        Folder of the published files.
-    out : Path
-        A folder that is absent or empty.
+    source, out : Path
+        Folder of the published files, and a folder that is absent or empty.
     overwrite : bool, default False
         Replace what an adapter wrote to `out` before; tables built from it stay.
     progress : callable(table, rows), optional
@@ -73,11 +69,7 @@ def adapt(
     InputError
         Files or columns of the source are missing, cannot be read, or hold no usable row.
     """
-    if name not in ADAPTERS:
-        raise ConfigError(
-            f"adapter {name!r}", found="no such adapter", wanted=f"one of {', '.join(sorted(ADAPTERS))}",
-            remedy="see docs/adapters.md",
-        )  # fmt: skip
+    _check_name(name)
     with adapted_folder(Path(out), overwrite=overwrite, progress=progress) as landing:
         said = ADAPTERS[name](Path(source), landing)
         rows, dropped = dict(sorted(landing.rows.items())), dict(sorted(said.dropped.items()))
@@ -88,8 +80,16 @@ def adapt(
     return summary
 
 
+def _check_name(name: str) -> None:
+    if name not in ADAPTERS:
+        raise ConfigError(
+            f"adapter {name!r}", found="no such adapter", wanted=f"one of {', '.join(sorted(ADAPTERS))}",
+            remedy="see docs/adapters.md",
+        )  # fmt: skip
+
+
 def _write_overlay(folder: Path, name: str, said: Said) -> None:
-    """The configuration that fits the source, and its feature groups in a file of their own: a path replaces, a mapping merges."""
+    """The configuration that fits the source, and its feature groups in a file: a path replaces, a mapping merges."""
     config_file, features_file = overlay_files(name)
     config = {"extends": "base.yaml", "landing": "landing", "root": "tables", "features": features_file, **said.config}
     for file, content in ((config_file, config), (features_file, said.features)):

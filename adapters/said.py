@@ -18,7 +18,7 @@ class Said:
 
 
 def feature_groups(groups: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A features file over impressions and clicks; every group reads 1 h tiles, refreshed hourly, 1 h after the event."""
+    """A features file over impressions and clicks; every group has 1 h tiles, refresh and delay."""
     shared = {"delay": "1h", "refresh": "1h", "tolerance": "1d"}
     return {
         "tile": "1h",

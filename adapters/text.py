@@ -1,8 +1,8 @@
-"""Text files in blocks: every column as text, every line that cannot be read counted, numbers parsed without guessing."""
+"""Text files in blocks: every column as text, every unreadable line counted, numbers parsed without guessing."""
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,8 @@ def read_text(
 
     Parameters
     ----------
-    path : Path
     dropped : Counter
-        Lines that do not split into the right number of columns, or are not UTF-8, are counted here by reason.
+        Counts, by reason, lines with the wrong number of columns or that are not UTF-8.
     names : sequence of str, optional
         Column names of a tab-separated file without header and without quotes; absent: comma-separated with a header.
 
@@ -38,30 +37,41 @@ def read_text(
     columns = list(names) if names else _header(path)
     lacking = [c for c in wanted if c not in columns]
     if lacking:
-        raise InputError(str(path), found=f"columns {columns}", wanted=f"also {lacking}", remedy="use the published file")
-    reason = f"{path.name}: lines without {len(columns)} columns"
-
-    def skip(row: pv.InvalidRow) -> str:
-        dropped[reason] += 1
-        return "skip"
-
+        raise InputError(
+            str(path), found=f"columns {columns}", wanted=f"also {lacking}", remedy="use the published file"
+        )
     try:
-        yield from _blocks(path, wanted=wanted, names=names, skip=skip, dropped=dropped)
+        yield from _blocks(path, wanted=wanted, names=names, width=len(columns), dropped=dropped)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
-            str(path), found=" ".join(str(error).split())[:160], wanted="the text file as published", remedy="fetch it again"
+            str(path),
+            found=" ".join(str(error).split())[:160],
+            wanted="the text file as published",
+            remedy="fetch it again",
         ) from None
 
 
 def _blocks(
-    path: Path, *, wanted: Sequence[str], names: Sequence[str] | None, skip: Callable[[pv.InvalidRow], str], dropped: Counter[str]
+    path: Path,
+    *,
+    wanted: Sequence[str],
+    names: Sequence[str] | None,
+    width: int,
+    dropped: Counter[str],
 ) -> Iterator[pa.Table]:
+    def skip(row: pv.InvalidRow) -> str:
+        dropped[f"{path.name}: lines without {width} columns"] += 1
+        return "skip"
+
     read = pv.ReadOptions(block_size=_BLOCK_BYTES, column_names=names)
     parse = pv.ParseOptions(
         delimiter="\t" if names else ",", quote_char=False if names else '"', invalid_row_handler=skip
     )
     convert = pv.ConvertOptions(
-        include_columns=list(wanted), column_types=dict.fromkeys(wanted, pa.binary()), null_values=[""], strings_can_be_null=True
+        include_columns=list(wanted),
+        column_types=dict.fromkeys(wanted, pa.binary()),
+        null_values=[""],
+        strings_can_be_null=True,
     )
     with pv.open_csv(path, read_options=read, parse_options=parse, convert_options=convert) as reader:
         for block in reader:
@@ -75,7 +85,9 @@ def _header(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as source:
             return next(csv.reader(source), [])
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(str(path), found=str(error), wanted="a CSV file with a header", remedy="fetch it again") from None
+        raise InputError(
+            str(path), found=str(error), wanted="a CSV file with a header", remedy="fetch it again"
+        ) from None
 
 
 def _decoded(rows: pa.Table, reason: str, dropped: Counter[str]) -> pa.Table:
@@ -108,7 +120,7 @@ def keep(rows: pa.Table, wrong: dict[str, pa.Array | pa.ChunkedArray], *, droppe
 
 
 def whole(text: pa.ChunkedArray, kind: pa.DataType | None = None) -> pa.ChunkedArray:
-    """Text of a whole number, also written 12.0, to `kind` (default int64); null where it is not one or does not fit."""
+    """Text of a whole number, also written 12.0, to `kind` (default int64); null where it is none or does not fit."""
     kind = kind or pa.int64()
     good = pc.match_substring_regex(text, r"^-?\d{1,18}(\.0+)?$")
     digits = pc.replace_substring_regex(text, r"\.0+$", "")

@@ -28,7 +28,8 @@ def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[
     cannot split is kept in `_corrupt_record`. JSON lines are asked for `wanted` columns, as text.
     """
     paths = [file.path for file in files]
-    reader = spark.read
+    # The day comes from the folder, once a file, by Spark's partition discovery below the table's folder.
+    reader = spark.read.option("basePath", paths[0].rsplit("/ds=", 1)[0])
     if files[0].format == "parquet":
         raw = reader.parquet(*paths)
         corrupt: Column = F.lit(None).cast("string")
@@ -39,7 +40,5 @@ def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[
         is_csv = files[0].format == "csv"
         raw = reader.csv(paths, header=True, escape='"') if is_csv else reader.json(paths)
         corrupt = F.col(CORRUPT)
-    path = F.col("_metadata.file_path")
-    day = F.to_date(F.regexp_extract(path, r"/ds(?:=|%3D)(\d{4}-\d{2}-\d{2})/", 1))
     own = [F.col(f"`{name}`") for name in raw.columns if name not in (CORRUPT, "ds")]
-    return raw.select(*own, corrupt.alias(CORRUPT), day.alias(DAY), path.alias(SOURCE))
+    return raw.select(*own, corrupt.alias(CORRUPT), F.col("ds").cast("date").alias(DAY), F.col("_metadata.file_path").alias(SOURCE))

@@ -45,7 +45,7 @@ def test_implied_task_is_recovered_from_a_simulated_sample() -> None:
         kept = rng.random(N // 10) < np.where(click, 1.0, 0.1)
         estimates.append(calibrate_implied(like[kept].mean(), click[kept].mean(), ratio=0.1))
     error = np.std(estimates, ddof=1) / np.sqrt(len(estimates))
-    assert _within_four_errors(np.mean(estimates), 0.021, error=error)
+    assert _within_four_errors(float(np.mean(estimates)), 0.021, error=error)
 
 
 def test_click_alone_is_the_wrong_denominator_where_a_follow_needs_no_click() -> None:
@@ -67,7 +67,7 @@ def test_rates_of_each_row_are_undone_by_the_general_form() -> None:
     weight, y = 1 / rate[kept], label[kept].astype(float)
     estimate = calibrate_per_row(np.mean(y * weight), np.mean(weight))
     error = np.std((y - estimate) * weight) / np.mean(weight) / np.sqrt(kept.sum())
-    assert _within_four_errors(estimate, 0.2, error=error)
+    assert _within_four_errors(estimate, 0.2, error=float(error))
 
 
 def test_closed_forms_are_special_cases_of_the_general_form() -> None:

@@ -34,7 +34,7 @@ def test_heads_start_at_their_base_rates() -> None:
     model = _model()
     with torch.no_grad():
         for tower in model.towers:
-            tower[-1].weight.zero_()
+            tower[-1].weight.zero_()  # type: ignore[index]
     model.start_at(torch.tensor([0.01, 0.5, 0.9]))
     found = model(torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 4)).sigmoid()
     torch.testing.assert_close(found, torch.tensor([[0.01, 0.5, 0.9]]))

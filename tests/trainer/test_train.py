@@ -75,7 +75,7 @@ def test_weighted_model_is_calibrated_already(trained: Trained, tmp_path: Path) 
 
 def test_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
     root, days = world(tmp_path / "t", days=2, rows=1500)
-    models = []
+    models: list[dict[str, torch.Tensor]] = []
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         torch.rand(len(models) + 1)  # the caller's own draws must not matter
         config = SMALL.model_copy(update={"seed": seed})
