@@ -102,7 +102,7 @@ def _lacks(shown: _Shown) -> list[str]:
         "says nothing, because none of it was logged",
         "no arrival times: every row counts as arrived when it happened",
         "no users' profiles, scenes, devices, operating systems, networks or cities",
-        "no authors, durations, publication times or quality scores of news: null; format is always 'note', a word of ours",
+        "no authors, durations, publication times or quality scores of news: null; format is 'note', a word of ours",
         f"news have no dates: landed on the first day and valid from {_ALWAYS:%Y-%m-%d}, a date of ours; an item can "
         "thus have a profile before it was published",
         "the news a user clicked before (history) have no times: they make no events",

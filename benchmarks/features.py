@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.compare import compare
-from benchmarks.harness import arguments, available, main, output_folder, run_rounds
+from benchmarks.harness import Asked, alone, arguments, available, main, output_folder, run_rounds
 from benchmarks.record import finish, ratios, record
 from benchmarks.worlds import FEATURE_WORLDS, feature_world
 
@@ -37,6 +37,11 @@ def bench(argv: list[str] | None = None) -> bool:
         A contender failed.
     """
     asked = arguments("features", contenders=contenders_of, known=_KNOWN, argv=argv)
+    with alone(asked.work):
+        return _run(asked)
+
+
+def _run(asked: Asked) -> bool:
     world = feature_world(asked.work, asked.scale)
     out = asked.work / f"features-{asked.scale}-out"
     contenders = run_rounds(asked.contenders, rounds=asked.rounds, world=world, out=out)

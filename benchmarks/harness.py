@@ -4,10 +4,13 @@
 """
 
 import argparse
+import fcntl
 import importlib.util
+import signal
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,17 @@ from benchmarks.measure import last_json_line, measured
 from benchmarks.worldfiles import work_folder
 from headrace.errors import ConfigError, HeadraceError, InputError
 
-__all__ = ["Asked", "arguments", "available", "contender_command", "main", "output_folder", "run_rounds", "spread"]
+__all__ = [
+    "Asked",
+    "alone",
+    "arguments",
+    "available",
+    "contender_command",
+    "main",
+    "output_folder",
+    "run_rounds",
+    "spread",
+]
 
 _MIN_ROUNDS = {"tiny": 1, "small": 1, "full": 3}
 _TIMEOUT_S = 3600.0  # a contender that hangs is killed and named
@@ -35,6 +48,8 @@ class Asked:
 
 def main(bench: Callable[[], bool]) -> None:
     """Run a benchmark as a script: exit 1 where a check fails; expected failures become a message and their code."""
+    # SIGTERM must leave by the way of `finally`, or the contender that runs would outlive its benchmark.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         sys.exit(0 if bench() else 1)
     except HeadraceError as error:
@@ -85,6 +100,24 @@ def arguments(
 def available(contender: str) -> bool:
     """Whether the contender's module is there."""
     return importlib.util.find_spec(f"benchmarks.contenders.{contender.partition(':')[0]}") is not None
+
+
+@contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Hold the work folder: two benchmarks at once would overwrite each other's outputs and disturb their times.
+
+    Raises
+    ------
+    InputError
+        Another benchmark holds it.
+    """
+    with (work / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            found, remedy = "another benchmark is running there", "wait for it, or give another --work"
+            raise InputError(str(work), found=found, wanted="a folder of one's own", remedy=remedy) from error
+        yield
 
 
 def output_folder(out: Path, contender: str) -> Path:

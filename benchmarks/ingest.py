@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from benchmarks.harness import arguments, available, main, output_folder, run_rounds
+from benchmarks.harness import Asked, alone, arguments, available, main, output_folder, run_rounds
 from benchmarks.record import Target, finish, ratios, record
 from benchmarks.worlds import LANDING_ROWS, landing_world
 
@@ -33,6 +33,11 @@ def bench(argv: list[str] | None = None) -> bool:
         A contender failed.
     """
     asked = arguments("ingest", contenders=contenders_of, known=_KNOWN, argv=argv)
+    with alone(asked.work):
+        return _run(asked)
+
+
+def _run(asked: Asked) -> bool:
     rows = LANDING_ROWS[asked.scale]
     world = landing_world(asked.work, rows=rows)
     out = asked.work / f"ingest-{asked.scale}-out"

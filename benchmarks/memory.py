@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import arguments, available, contender_command, main, spread
+from benchmarks.harness import Asked, alone, arguments, available, contender_command, main, spread
 from benchmarks.measure import last_json_line, measured
 from benchmarks.record import finish, record
 from benchmarks.worlds import landing_world
@@ -28,6 +28,11 @@ def contenders_of(scale: str) -> list[str]:
 def bench(argv: list[str] | None = None) -> bool:
     """Run every contender at both sizes, `rounds` times; True where all succeed."""
     asked = arguments("memory", contenders=contenders_of, known=_KNOWN, argv=argv, rounds=1)
+    with alone(asked.work):
+        return _run(asked)
+
+
+def _run(asked: Asked) -> bool:
     contenders: dict[str, dict[str, Any]] = {}
     for rows in SIZES[asked.scale]:
         world = landing_world(asked.work, rows=rows)

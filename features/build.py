@@ -188,7 +188,8 @@ def _finisher(
         mask = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(max(len(columns), 1)), rows.num_rows, [None, pa.py_buffer(states.tobytes())]
         )
-        ready["feature_states"] = mask.cast(pa.binary())
+        if "feature_states" in wanted:
+            ready["feature_states"] = mask.cast(pa.binary())
         table = pa.Table.from_arrays([_single(ready[f.name]).cast(f.type) for f in schema], schema=schema)
         yield from table.to_batches(max_chunksize=_OUTPUT_ROWS)
 

@@ -1,4 +1,4 @@
-"""Public logs in the landing format, on tiny excerpts made up in each source's format, and on the real data where it is."""
+"""Public logs to the landing format: on tiny made-up excerpts, and on the real data where it is."""
 
 import hashlib
 import json
@@ -12,8 +12,6 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-import adapters.landing
-import adapters.mind
 from adapters import ADAPTERS, AdaptSummary, adapt
 from headrace.chain import plan_run
 from headrace.config import feature_columns, load_config
@@ -23,7 +21,7 @@ from schemas.landing import landed_days, survey_day
 
 EXCERPTS = Path(__file__).parent / "data" / "adapters"
 SHARED = Path(os.environ.get("HEADRACE_SHARED", Path(__file__).parents[2] / "shared")) / "data"
-CLICKS = {
+CLICKS: dict[str, list[int | None]] = {
     "user_id": [1, 2, 2, None, 3, 1],
     "click_article_id": [10, 10, 11, 10, 12, 13],
     "click_timestamp": [1506826800026, 1506902399999, 1506902400000, 1506902400001, 1506902400, 1507161600000],
@@ -103,7 +101,7 @@ def test_mind_place_in_the_list_counts_items_that_were_dropped(tmp_path):
 
 def test_mind_result_does_not_depend_on_how_many_lines_are_turned_at_a_time(tmp_path, monkeypatch):
     adapt("mind", source=EXCERPTS / "mind", out=tmp_path / "whole")
-    monkeypatch.setattr(adapters.mind, "_LINES", 1)
+    monkeypatch.setattr("adapters.mind._LINES", 1)
     adapt("mind", source=EXCERPTS / "mind", out=tmp_path / "single")
     assert digests(tmp_path / "whole") == digests(tmp_path / "single")
 
@@ -142,8 +140,8 @@ def test_globo_clicks_are_engagements_without_impression_on_their_utc_day(globo,
         for r in rows_of(tmp_path / "g", "engagements")
     ]
     assert found == [
-        (1, 10, "click", None, "2017-10-01"), (2, 10, "click", None, "2017-10-01"), (2, 11, "click", None, "2017-10-02"),
-        (1, 13, "click", None, "2017-10-05"),
+        (1, 10, "click", None, "2017-10-01"), (2, 10, "click", None, "2017-10-01"),
+        (2, 11, "click", None, "2017-10-02"), (1, 13, "click", None, "2017-10-05"),
     ]  # fmt: skip
     assert rows_of(tmp_path / "g", "engagements")[0]["event_ts"] == datetime(2017, 10, 1, 3, 0, 0, 26_000, tzinfo=UTC)
 
@@ -170,7 +168,7 @@ def test_globo_names_the_columns_it_leaves_out(globo, tmp_path):
 
 
 def test_more_days_than_open_files_make_more_parts_and_lose_nothing(globo, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapters.landing, "_OPEN_FILES", 1)
+    monkeypatch.setattr("adapters.landing._OPEN_FILES", 1)
     shuffled = pa.table({name: [*values[:3], values[0]] for name, values in CLICKS.items()})
     pq.write_table(shuffled, globo / "clicks.parquet", row_group_size=1)
     monkeypatch.setattr("adapters.globo._BATCH_ROWS", 1)

@@ -56,7 +56,7 @@ class Checkpoint:
     days: list[dict[str, Any]]
 
 
-def build_model(encoder: Encoder, plan: Plan, config: TrainConfig) -> Mmoe:
+def build_model(encoder: Encoder, plan: Plan, *, config: TrainConfig) -> Mmoe:
     """The network that fits the encoder's inputs and the plan's heads, freshly initialised."""
     return Mmoe(
         rows=encoder.rows,
@@ -171,7 +171,7 @@ def _rebuilt(described: Mapping[str, Any], weights: Mapping[str, Any]) -> Checkp
     plan = Plan(**values)
     encoder = encoder_from_dict(described["encoder"])
     config = TrainConfig(**described["config"])
-    model = build_model(encoder, plan, config)
+    model = build_model(encoder, plan, config=config)
     model.load_state_dict(weights)
     model.eval()
     return Checkpoint(model, encoder, plan, config, described["labels"], described["facts"], described["days"])

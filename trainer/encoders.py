@@ -156,12 +156,12 @@ def encode(
     names = [number.name for number in encoder.numbers]
     values, _ = number_matrix(batch, names)  # (B, N), NaN where there is none
     missing = np.isin(state_matrix(batch, state_order, names=names), MISSING_STATES) | np.isnan(values)
-    scaled = (squash(values, _array(encoder, "log", bool)) - _array(encoder, "mean")) / _array(encoder, "std")
+    scaled = (squash(values, _array(encoder, "log", dtype=bool)) - _array(encoder, "mean")) / _array(encoder, "std")
     dense = np.clip(np.nan_to_num(scaled, nan=0.0), -CLIP, CLIP)
     return ids, np.concatenate([dense, missing], axis=1, dtype=np.float32)
 
 
-def _array(encoder: Encoder, attribute: str, dtype: type = float) -> npt.NDArray[Any]:
+def _array(encoder: Encoder, attribute: str, *, dtype: type = float) -> npt.NDArray[Any]:
     return np.array([getattr(number, attribute) for number in encoder.numbers], dtype=dtype)
 
 

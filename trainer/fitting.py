@@ -159,7 +159,7 @@ def fit_encoder(
             values, broken = number_matrix(batch, names)
             values[state_matrix(batch, orders[piece.ds], names=names) == DEFAULT_FILLED] = np.nan
             moments.add(squash(values, logs))
-            _count(facts, batch, days[0].labels, broken=broken)
+            _count(facts, batch, labels=days[0].labels, broken=broken)
             yield facts.rows, encoder, facts
     yield facts.rows, replace(encoder, numbers=_standardised(numbers, moments)), facts
 
@@ -169,7 +169,7 @@ def _standardised(numbers: Sequence[Number], moments: Moments) -> tuple[Number, 
     return tuple(replace(number, mean=mean, std=std) for number, mean, std in fitted)
 
 
-def _count(facts: Facts, batch: pa.RecordBatch, labels: dict[str, Any], *, broken: npt.NDArray[np.int64]) -> None:
+def _count(facts: Facts, batch: pa.RecordBatch, *, labels: dict[str, Any], broken: npt.NDArray[np.int64]) -> None:
     facts.rows += batch.num_rows
     weight = column(batch, "sample_weight").to_numpy(zero_copy_only=False)
     rates = column(batch, "sampling_rate").to_numpy(zero_copy_only=False)

@@ -50,7 +50,7 @@ def auc(labels: npt.ArrayLike, scores: npt.ArrayLike, *, weights: npt.ArrayLike 
     ValueError
         Shapes differ, or a score, label or weight is not what it should be.
     """
-    y, s, w = _checked(labels, scores, weights)
+    y, s, w = _checked(labels, scores, weights=weights)
     found = gauc(y, s, groups=np.zeros(len(y), dtype=np.int64), weights=w)
     return found.value
 
@@ -66,7 +66,7 @@ def gauc(
     groups : (N,) integers
         Rows with the same value are ranked against each other only.
     """
-    y, s, w = _checked(labels, scores, weights)
+    y, s, w = _checked(labels, scores, weights=weights)
     g = np.asarray(groups)
     if not len(y):
         return Gauc(float("nan"), 0, 0)
@@ -92,7 +92,7 @@ def gauc(
 
 def log_loss(labels: npt.ArrayLike, scores: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
     """Mean of -(y ln p + (1 - y) ln(1 - p)) in nats; labels may also be probabilities (cross-entropy)."""
-    y, p, w = _checked(labels, scores, weights)
+    y, p, w = _checked(labels, scores, weights=weights)
     if not w.sum() > 0:
         return float("nan")
     p = np.clip(p, _EPSILON, 1 - _EPSILON)
@@ -101,7 +101,7 @@ def log_loss(labels: npt.ArrayLike, scores: npt.ArrayLike, *, weights: npt.Array
 
 def pcoc(labels: npt.ArrayLike, scores: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> float:
     """Predicted over actual: sum(w p) / sum(w y); 1 is calibrated on the whole, NaN without positives."""
-    y, p, w = _checked(labels, scores, weights)
+    y, p, w = _checked(labels, scores, weights=weights)
     actual = float(np.dot(w, y))
     return float(np.dot(w, p)) / actual if actual > 0 else float("nan")
 
@@ -118,7 +118,7 @@ def correlation(left: npt.ArrayLike, right: npt.ArrayLike, *, weights: npt.Array
 
 
 def _checked(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike | None
+    labels: npt.ArrayLike, scores: npt.ArrayLike, *, weights: npt.ArrayLike | None
 ) -> tuple[Floats, Floats, Floats]:
     """Arrays of float64 and one length, or ValueError."""
     y, s = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)

@@ -129,7 +129,7 @@ def _publish_rows(root: str) -> list[dict]:
     columns = ["job", "revision", "status", "versions", "outputs", "notes"]
     try:
         receipts = read_days(f"{root}/receipts", columns=columns)
-    except (DeltaError, OSError, pa.ArrowException) as error:
+    except (DeltaError, OSError, KeyError, pa.ArrowException) as error:
         raise InputError(
             f"{root}/receipts",
             found=" ".join(str(error).split())[:200],

@@ -55,9 +55,9 @@ def render_evaluation(evaluation: Evaluation) -> Group:
         table.add_column(heading, justify="right")
     for task in evaluation.tasks:
         sampled = task.positives / task.rows
-        _add(table, task, ("raw", "sampled rows"), rate=sampled, scores=task.raw_sample)
-        _add(table, task, ("raw", "traffic"), rate=task.traffic_rate, scores=task.raw_traffic)
-        _add(table, task, ("calibrated", "traffic"), rate=task.traffic_rate, scores=task.calibrated_traffic)
+        _add(table, task, names=("raw", "sampled rows"), rate=sampled, scores=task.raw_sample)
+        _add(table, task, names=("raw", "traffic"), rate=task.traffic_rate, scores=task.raw_traffic)
+        _add(table, task, names=("calibrated", "traffic"), rate=task.traffic_rate, scores=task.calibrated_traffic)
         table.add_section()
     parts: list[Table | Text] = [table]
     parts += [Text(_groups(task.task, task.raw_traffic.gauc)) for task in evaluation.tasks]
@@ -69,7 +69,7 @@ def render_evaluation(evaluation: Evaluation) -> Group:
     return Group(*parts)
 
 
-def _add(table: Table, task: TaskReport, names: tuple[str, str], *, rate: float, scores: Scores) -> None:
+def _add(table: Table, task: TaskReport, *, names: tuple[str, str], rate: float, scores: Scores) -> None:
     values = (scores.auc, scores.gauc.value, scores.log_loss, scores.pcoc)
     table.add_row(task.task, *names, str(task.rows), f"{rate:.5f}", *map(_number, values))
 

@@ -31,10 +31,10 @@ class Piece:
 
 def day_columns(root: str, *, ds: date, version: int) -> set[str]:
     """Column names of `training_set` at `version`. Raises InputError where the version is gone."""
-    return {field.name for field in _table(root, ds, version).schema().fields}
+    return {field.name for field in _table(root, ds=ds, version=version).schema().fields}
 
 
-def _table(root: str, ds: date, version: int) -> DeltaTable:
+def _table(root: str, *, ds: date, version: int) -> DeltaTable:
     try:
         return DeltaTable(f"{root}/training_set", version=version)
     except DeltaError as error:
@@ -50,9 +50,12 @@ def day_pieces(root: str, *, ds: date, version: int) -> list[Piece]:
         The version or a file is gone, or rows are deleted by deletion vectors.
     """
     where = f"{root}/training_set {ds} at version {version}"
-    table = _table(root, ds, version)
-    paths = [file.path for file in delta_files(f"{root}/training_set", days=[ds], version=version)]
-    _refuse_rewritten(table, paths, where)
+    table = _table(root, ds=ds, version=version)
+    try:
+        paths = [file.path for file in delta_files(f"{root}/training_set", days=[ds], version=version)]
+    except (DeltaError, KeyError) as error:  # KeyError: not partitioned by ds
+        raise _unreadable(where, str(error)) from None
+    _refuse_rewritten(table, paths, where=where)
     system, base = file_system(f"{root}/training_set")
     pieces = []
     for path in paths:
@@ -97,7 +100,7 @@ def _unreadable(where: str, found: str) -> InputError:
     )
 
 
-def _refuse_rewritten(table: DeltaTable, paths: list[str], where: str) -> None:
+def _refuse_rewritten(table: DeltaTable, paths: list[str], *, where: str) -> None:
     """Parquet is read as it lies, so rows deleted beside the file, or renamed columns, must not pass unseen."""
     features = set(table.protocol().reader_features or [])
     found = ""

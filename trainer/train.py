@@ -119,12 +119,12 @@ def train(
     chosen = chosen[: len(days)]
     check_same_schema(chosen)
     pieces = training_pieces(root, chosen)
-    encoder, facts = _fitted(root, chosen, pieces, config=config, progress=progress)
+    encoder, facts = _fitted(root, chosen, pieces=pieces, config=config, progress=progress)
     rates = facts.single_rates(weighted=weighted)
     plan = plan_heads(chosen[0].labels, positives=facts.positives, rows=facts.rows, rates=rates, weighted=weighted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = build_model(encoder, plan, config)
+        model = build_model(encoder, plan, config=config)
         model.start_at(torch.tensor([_base_rate(facts, head, weighted=weighted) for head in plan.heads]))
         bundle = Checkpoint(model, encoder, plan, config, chosen[0].labels, asdict(facts), day_facts(chosen))
         for day in valid:
@@ -147,7 +147,7 @@ def _check_days(days: Sequence[date], valid_day: date | None) -> None:
 
 
 def _fitted(
-    root: str, days: Sequence[PublishedDay], pieces: Sequence[Piece], *, config: TrainConfig, progress: Progress | None
+    root: str, days: Sequence[PublishedDay], *, pieces: Sequence[Piece], config: TrainConfig, progress: Progress | None
 ) -> tuple[Encoder, Facts]:
     total = sum(piece.rows for piece in pieces)
     fitted: list[tuple[Encoder, Facts]] = []

@@ -1,4 +1,8 @@
-"""Native Spark on the features benchmark without tiles: RANGE frames over the raw events. Minutes at full scale."""
+"""Native Spark on the features benchmark without tiles: windows over the raw events themselves. Small scale only.
+
+join    every point joined to the events of its last 30 days, grouped (the faster)
+range   union of events and points, RANGE frames of 1, 24, 168 and 720 hours; quadratic in the events of a hot key
+"""
 
 from pathlib import Path
 
@@ -9,8 +13,9 @@ from benchmarks.contenders.common import Job, bench_session, contend
 from benchmarks.contenders.spark_tiles import hour_of, micros_of, named, read
 from benchmarks.names import COUNTED, ENTITIES, METRICS, WINDOWS
 
-__all__ = ["build"]
+__all__ = ["HOWS", "build"]
 
+HOWS = ("join", "range")
 _HOUR_US = 3_600_000_000
 _PARTITIONS = 8
 
@@ -23,16 +28,35 @@ def build(job: Job) -> None:
         "impression_id", "user_id", "item_id", hour_of("request_ts").alias("hour")
     )
     for entity in ENTITIES:
-        features = named(_sums(spark, job.world, rows, entity=entity), entity).withColumnRenamed("key", f"{entity}_id")
+        points = rows.select(F.col(f"{entity}_id").alias("key"), "hour").distinct()
+        points = points.withColumn("as_of_us", F.col("hour") * F.lit(_HOUR_US))
+        sums = _WAYS[job.how](_events(spark, job.world, entity), points)
+        features = named(sums, entity).withColumnRenamed("key", f"{entity}_id")
         rows = rows.join(features, [f"{entity}_id", "hour"], how="left")
     rows.drop("user_id", "item_id", "hour").write.mode("append").parquet(str(job.out))
 
 
-def _sums(spark: SparkSession, world: Path, rows: DataFrame, *, entity: str) -> DataFrame:
-    """One row per key x hour that the spine asks for: window sums over the events themselves."""
-    points = rows.select(F.col(f"{entity}_id").alias("key"), "hour").distinct()
-    asked = points.select("key", "hour", (F.col("hour") * F.lit(_HOUR_US)).alias("at_us"), F.lit(0).alias("is_event"))
-    both = _events(spark, world, entity).unionByName(asked, allowMissingColumns=True)
+def _join(events: DataFrame, points: DataFrame) -> DataFrame:
+    """One row per key x hour that the spine asks for."""
+    first = events.groupBy("key").agg(F.min("at_us").alias("first_us"))
+    reach = max(WINDOWS.values()) * _HOUR_US
+    inside = (F.col("at_us") < F.col("as_of_us")) & (F.col("at_us") >= F.col("as_of_us") - F.lit(reach))
+    held = events.select(F.col("key").alias("event_key"), "at_us", *METRICS)
+    paired = points.join(held, (F.col("key") == F.col("event_key")) & inside, how="left")
+    sums = []
+    for metric in METRICS:
+        for hours in WINDOWS.values():
+            recent = F.col("at_us") >= F.col("as_of_us") - F.lit(hours * _HOUR_US)
+            sums.append(F.coalesce(F.sum(F.when(recent, F.col(metric))), F.lit(0)).alias(f"{metric}_{hours}"))
+    summed = paired.groupBy("key", "hour", "as_of_us").agg(*sums).join(first, "key", how="left")
+    known = F.coalesce(F.col("first_us") < F.col("as_of_us"), F.lit(False)).alias("known")
+    return summed.withColumn("known", known).drop("as_of_us", "first_us")
+
+
+def _range(events: DataFrame, points: DataFrame) -> DataFrame:
+    """One row per key x hour that the spine asks for."""
+    asked = points.select("key", "hour", F.col("as_of_us").alias("at_us"), F.lit(0).alias("is_event"))
+    both = events.unionByName(asked, allowMissingColumns=True)
     ordered = Window.partitionBy("key").orderBy("at_us")
     ever = F.sum("is_event").over(ordered.rangeBetween(Window.unboundedPreceding, -1))
     # [as_of - w, as_of): an event at as_of - w is inside, one at as_of is outside (docs/semantics.md S1).
@@ -43,6 +67,9 @@ def _sums(spark: SparkSession, world: Path, rows: DataFrame, *, entity: str) -> 
     ]
     known = (F.coalesce(ever, F.lit(0)) > 0).alias("known")
     return both.select("key", "hour", "is_event", known, *sums).where("is_event = 0").drop("is_event")
+
+
+_WAYS = {"join": _join, "range": _range}
 
 
 def _events(spark: SparkSession, world: Path, entity: str) -> DataFrame:
@@ -61,4 +88,4 @@ def _events(spark: SparkSession, world: Path, entity: str) -> DataFrame:
 
 
 if __name__ == "__main__":
-    contend(build)
+    contend(build, hows=HOWS)

@@ -65,9 +65,9 @@ def test_rates_of_each_row_are_undone_by_the_general_form() -> None:
     rate = rng.choice([0.1, 0.5, 0.9], N) * np.where(label, 1.0, 0.7)
     kept = rng.random(N) < rate
     weight, y = 1 / rate[kept], label[kept].astype(float)
-    estimate = calibrate_per_row(np.mean(y * weight), np.mean(weight))
-    error = np.std((y - estimate) * weight) / np.mean(weight) / np.sqrt(kept.sum())
-    assert _within_four_errors(estimate, 0.2, error=float(error))
+    estimate = float(calibrate_per_row(np.mean(y * weight), np.mean(weight)))
+    error = float(np.std((y - estimate) * weight) / np.mean(weight) / np.sqrt(kept.sum()))
+    assert _within_four_errors(estimate, 0.2, error=error)
 
 
 def test_closed_forms_are_special_cases_of_the_general_form() -> None:

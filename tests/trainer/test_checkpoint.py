@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import torch
 
 from headrace.errors import ConfigError, InputError
 from tests.trainer.conftest import Trained
@@ -66,6 +67,31 @@ def test_failed_write_leaves_the_older_checkpoint(
     with pytest.raises(OSError, match="no space"):
         write_checkpoint(loaded, copied)
     assert load_checkpoint(copied).plan == loaded.plan and [p.name for p in copied.parent.iterdir()] == ["copy"]
+
+
+def test_rename_that_fails_puts_the_older_checkpoint_back(
+    trained: Trained, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def busy(self: Path, target: Path) -> Path:
+        if target == copied and not self.name.endswith("-old"):
+            raise OSError("device or resource busy")
+        return rename(self, target)
+
+    loaded = load_checkpoint(trained.out)
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(OSError, match="busy"):
+        write_checkpoint(loaded, copied)
+    assert load_checkpoint(copied).plan == loaded.plan and [p.name for p in copied.parent.iterdir()] == ["copy"]
+
+
+def test_weights_of_another_model_are_refused(trained: Trained, copied: Path) -> None:
+    other = load_checkpoint(trained.out)
+    other.model.start_at(torch.full((len(other.plan.heads),), 0.5))
+    torch.save(other.model.state_dict(), copied / "weights.pt")
+    with pytest.raises(InputError, match="not the file that"):
+        load_checkpoint(copied)
 
 
 def test_folder_of_something_else_is_never_replaced(trained: Trained, tmp_path: Path) -> None:

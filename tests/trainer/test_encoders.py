@@ -31,7 +31,7 @@ ENCODER = Encoder(
 ORDER = ["score", "scene", "count"]  # not that of the encoder: each day says its own
 
 
-def _batch(counts: list, scores: list, states: list[bytes]) -> pa.RecordBatch:
+def _batch(counts: list, scores: list, *, states: list[bytes]) -> pa.RecordBatch:
     n = len(counts)
     return pa.RecordBatch.from_pydict(
         {
@@ -67,13 +67,13 @@ def test_words_hash_alike_whatever_else_is_in_the_batch_and_however_it_is_stored
 
 
 def test_numbers_are_squashed_standardised_and_clipped() -> None:
-    _, dense = encode(ENCODER, _batch([9, 10**12], [6.0, -2.0], [b"\0\0\0"] * 2), state_order=ORDER)
+    _, dense = encode(ENCODER, _batch([9, 10**12], [6.0, -2.0], states=[b"\0\0\0"] * 2), state_order=ORDER)
     np.testing.assert_allclose(dense[0, :2], [(np.log1p(9) - 1) / 0.5, 1.0], rtol=1e-6)
     assert dense[1, 0] == CLIP and dense[1, 1] == -1.0
 
 
 def test_null_nan_and_infinite_cells_are_zero_and_marked_missing() -> None:
-    batch = _batch([None, 1, 1, 1], [1.0, None, float("nan"), float("inf")], [b"\0\0\0"] * 4)
+    batch = _batch([None, 1, 1, 1], [1.0, None, float("nan"), float("inf")], states=[b"\0\0\0"] * 4)
     _, dense = encode(ENCODER, batch, state_order=ORDER)
     assert dense[0, 0] == 0 and (dense[1:, 1] == 0).all()
     assert dense[:, 2].tolist() == [1, 0, 0, 0] and dense[:, 3].tolist() == [0, 1, 1, 1]
@@ -81,28 +81,30 @@ def test_null_nan_and_infinite_cells_are_zero_and_marked_missing() -> None:
 
 @pytest.mark.parametrize(("state", "missing"), [(0, 0), (1, 0), (2, 1), (3, 1), (4, 1), (5, 1)])
 def test_missing_bit_follows_the_state_of_the_days_own_order(state: int, missing: int) -> None:
-    _, dense = encode(ENCODER, _batch([3], [1.0], [bytes([0, 0, state])]), state_order=ORDER)
+    _, dense = encode(ENCODER, _batch([3], [1.0], states=[bytes([0, 0, state])]), state_order=ORDER)
     assert dense[0, 2:].tolist() == [missing, 0]
 
 
 def test_stale_and_default_filled_values_are_left_in_place() -> None:
-    _, plain = encode(ENCODER, _batch([3], [1.0], [bytes([0, 0, 0])]), state_order=ORDER)
-    _, stale = encode(ENCODER, _batch([3], [1.0], [bytes([4, 0, 2])]), state_order=ORDER)
+    _, plain = encode(ENCODER, _batch([3], [1.0], states=[bytes([0, 0, 0])]), state_order=ORDER)
+    _, stale = encode(ENCODER, _batch([3], [1.0], states=[bytes([4, 0, 2])]), state_order=ORDER)
     assert stale[0, :2].tolist() == plain[0, :2].tolist()
 
 
 def test_states_of_another_length_are_refused() -> None:
     with pytest.raises(InputError, match="wanted: 3 bytes"):
-        state_matrix(_batch([1], [1.0], [b"\0\0"]), ORDER, names=["score"])
+        state_matrix(_batch([1], [1.0], states=[b"\0\0"]), ORDER, names=["score"])
 
 
 def test_states_of_a_slice_are_those_of_its_rows() -> None:
-    batch = _batch([1] * 4, [1.0] * 4, [bytes([i, 0, 9 - i]) for i in range(4)]).slice(2, 2)
+    batch = _batch([1] * 4, [1.0] * 4, states=[bytes([i, 0, 9 - i]) for i in range(4)]).slice(2, 2)
     assert state_matrix(batch, ORDER, names=["count", "score"]).tolist() == [[7, 2], [6, 3]]
 
 
 def test_broken_cells_are_counted_apart_from_nulls() -> None:
-    _, broken = number_matrix(_batch([1] * 4, [None, float("nan"), float("-inf"), 0.0], [b"\0\0\0"] * 4), ["score"])
+    _, broken = number_matrix(
+        _batch([1] * 4, [None, float("nan"), float("-inf"), 0.0], states=[b"\0\0\0"] * 4), ["score"]
+    )
     assert broken.tolist() == [2]
 
 

@@ -1,12 +1,13 @@
 """Published days: which they are, at which version they are read, and what is refused."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from headrace.errors import InputError
 from tests.trainer.world import FEATURES, FIRST, make_day, publish, write_day
@@ -110,3 +111,12 @@ def test_rows_deleted_by_deletion_vectors_are_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(DeltaTable, "deletion_vectors", lambda _: marked)
     with pytest.raises(InputError, match="deletion vectors"):
         day_pieces(str(tmp_path), ds=FIRST, version=version)
+
+
+@pytest.mark.parametrize("name", ["receipts", "training_set"])
+def test_table_that_is_not_partitioned_by_day_is_refused(tmp_path: Path, name: str) -> None:
+    publish(tmp_path, FIRST, version=write_day(tmp_path, make_day(FIRST, rows=200)))
+    shutil.rmtree(tmp_path / name)
+    write_deltalake(str(tmp_path / name), pa.table({"job": ["publish"]}))
+    with pytest.raises(InputError, match=name):
+        _ids(tmp_path)

@@ -22,7 +22,7 @@ from trainer.train import TrainResult, train
 SMALL = CONFIG.model_copy(update={"epochs": 1})
 
 
-def _train(root: Path | str, days: list[date], out: Path, **options: object) -> TrainResult:
+def _train(root: Path | str, days: list[date], *, out: Path, **options: object) -> TrainResult:
     return train(str(root), days=days, valid_day=None, config=SMALL, out=out, **options)  # type: ignore[arg-type]
 
 
@@ -90,14 +90,14 @@ def test_training_leaves_the_callers_random_state_alone(tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    _train(root, days, tmp_path / "m")
+    _train(root, days, out=tmp_path / "m")
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_progress_reaches_the_whole_in_every_stage(tmp_path: Path) -> None:
     root, days = world(tmp_path / "t", days=1, rows=1000)
     seen: dict[str, tuple[int, int]] = {}
-    _train(root, days, tmp_path / "m", progress=lambda stage, done, total, _: seen.update({stage: (done, total)}))
+    _train(root, days, out=tmp_path / "m", progress=lambda stage, done, total, _: seen.update({stage: (done, total)}))
     assert set(seen) == {"fit", "train 1/1"} and all(done == total > 0 for done, total in seen.values())
 
 
@@ -106,7 +106,7 @@ def test_nan_and_infinite_cells_are_counted_and_survived(tmp_path: Path) -> None
     quality = rows["item_quality"].to_numpy().copy()
     quality[:3], quality[3:5] = np.nan, np.inf
     _one_day(tmp_path, rows.set_column(rows.column_names.index("item_quality"), "item_quality", pa.array(quality)))
-    result = _train(tmp_path, [FIRST], tmp_path / "m")
+    result = _train(tmp_path, [FIRST], out=tmp_path / "m")
     assert result.facts.broken["item_quality"] == 5
     assert all(np.isfinite(loss) for loss in result.epochs[0].losses.values())
 
@@ -115,7 +115,7 @@ def test_label_of_one_class_is_dropped_and_said(tmp_path: Path) -> None:
     rows = make_day(FIRST, rows=1500)
     none = pa.array(np.zeros(len(rows), dtype=np.int32))
     _one_day(tmp_path, rows.set_column(rows.column_names.index("label_like"), "label_like", none))
-    result = _train(tmp_path, [FIRST], tmp_path / "m")
+    result = _train(tmp_path, [FIRST], out=tmp_path / "m")
     assert result.plan.tasks == ("click",) and "one class" in result.plan.dropped["like"]
 
 
@@ -123,14 +123,14 @@ def test_day_without_negatives_is_refused(tmp_path: Path) -> None:
     rows = make_day(FIRST, rows=1500)
     _one_day(tmp_path, rows.filter(pa.array(rows["sampling_rate"].to_numpy() == 1.0)))
     with pytest.raises(InputError, match="both classes"):
-        _train(tmp_path, [FIRST], tmp_path / "m")
+        _train(tmp_path, [FIRST], out=tmp_path / "m")
 
 
 def test_published_day_without_rows_is_refused(tmp_path: Path) -> None:
     write_day(tmp_path, make_day(date(2024, 5, 2), rows=300))
     publish(tmp_path, FIRST, version=0)
     with pytest.raises(InputError, match="without rows"):
-        _train(tmp_path, [FIRST], tmp_path / "m")
+        _train(tmp_path, [FIRST], out=tmp_path / "m")
 
 
 def test_days_sampled_at_different_rates_need_weights(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_days_sampled_at_different_rates_need_weights(tmp_path: Path) -> None:
     for ds, rate in zip(days, (0.1, 0.3), strict=True):
         publish(tmp_path, ds, version=write_day(tmp_path, make_day(ds, rows=1500, negative_rate=rate)))
     with pytest.raises(InputError, match=r"negatives at 0\.1 to 0\.3"):
-        _train(tmp_path, days, tmp_path / "m")
-    assert _train(tmp_path, days, tmp_path / "m", weighted=True).plan.denominator is None
+        _train(tmp_path, days, out=tmp_path / "m")
+    assert _train(tmp_path, days, out=tmp_path / "m", weighted=True).plan.denominator is None
 
 
 def test_weight_that_is_not_one_over_the_rate_is_refused(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_weight_that_is_not_one_over_the_rate_is_refused(tmp_path: Path) -> None
     ones = pa.array(np.ones(len(rows)))
     _one_day(tmp_path, rows.set_column(rows.column_names.index("sample_weight"), "sample_weight", ones))
     with pytest.raises(InputError, match="a weight of 1 / rate"):
-        _train(tmp_path, [FIRST], tmp_path / "m")
+        _train(tmp_path, [FIRST], out=tmp_path / "m")
 
 
 def test_days_of_different_features_are_refused(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_days_of_different_features_are_refused(tmp_path: Path) -> None:
     for ds, features in zip(days, (FEATURES, FEATURES[1:]), strict=True):
         publish(tmp_path, ds, version=write_day(tmp_path, make_day(ds, rows=300)), features=features)
     with pytest.raises(InputError, match="context_hour"):
-        _train(tmp_path, days, tmp_path / "m")
+        _train(tmp_path, days, out=tmp_path / "m")
 
 
 def test_validation_day_among_the_training_days_is_refused(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_validation_day_among_the_training_days_is_refused(tmp_path: Path) -> No
 
 def test_root_without_an_author_column_trains(tmp_path: Path) -> None:
     _one_day(tmp_path, make_day(FIRST, rows=1000).drop_columns(["author_id"]))
-    _train(tmp_path, [FIRST], tmp_path / "m")
+    _train(tmp_path, [FIRST], out=tmp_path / "m")
     assert [c.name for c in load_checkpoint(tmp_path / "m").encoder.categories][:3] == [
         "user_id", "item_id", "context_hour",
     ]  # fmt: skip
@@ -176,7 +176,7 @@ def test_click_is_the_denominator_where_labels_say_so(tmp_path: Path) -> None:
     clicked = (rows["label_follow"].to_numpy() | rows["label_click"].to_numpy()).astype(np.int32)
     rows = rows.set_column(rows.column_names.index("label_click"), "label_click", pa.array(clicked))
     _one_day(tmp_path, rows, labels=dict(LABELS) | {"implies": {"like": "click", "follow": "click"}})
-    assert _train(tmp_path, [FIRST], tmp_path / "m").plan.denominator == "click"
+    assert _train(tmp_path, [FIRST], out=tmp_path / "m").plan.denominator == "click"
 
 
 def test_results_render_as_tables_with_before_and_after(trained: Trained) -> None:
@@ -195,7 +195,7 @@ def test_filled_in_defaults_do_not_move_the_mean_that_numbers_are_standardised_b
     for name, cells in (("feature_states", pa.array(states, pa.binary())), ("item_click_count_7d", pa.array(counts))):
         rows = rows.set_column(rows.column_names.index(name), name, cells)
     _one_day(tmp_path, rows)
-    _train(tmp_path, [FIRST], tmp_path / "m")
+    _train(tmp_path, [FIRST], out=tmp_path / "m")
     number = next(n for n in load_checkpoint(tmp_path / "m").encoder.numbers if n.name == "item_click_count_7d")
     assert (number.mean, number.std) == (pytest.approx(np.log1p(20)), 1.0)
 
@@ -208,6 +208,6 @@ def test_order_of_a_days_features_may_differ_from_day_to_day(tmp_path: Path) -> 
         turned = pa.array([s[::turn] for s in day["feature_states"].to_pylist()], pa.binary())
         day = day.set_column(day.column_names.index("feature_states"), "feature_states", turned)
         publish(root, date(2024, 5, 2), version=write_day(root, day), features=FEATURES[::turn])
-        _train(root, [FIRST, date(2024, 5, 2)], tmp_path / f"{name}-model")
+        _train(root, [FIRST, date(2024, 5, 2)], out=tmp_path / f"{name}-model")
         made.append(load_checkpoint(tmp_path / f"{name}-model").model.state_dict())
     assert all(torch.equal(value, made[1][name]) for name, value in made[0].items())
