@@ -78,13 +78,7 @@ def arguments(
     ConfigError
         A contender is not known, or fewer rounds are asked than the scale needs (full: 3, for a median).
     """
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
-    parser.add_argument("--scale", choices=tuple(_MIN_ROUNDS), default="small")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"times each contender runs ({rounds})")
-    parser.add_argument("--work", type=Path, help="folder for made worlds and outputs; default under the temp folder")
-    parser.add_argument("--contenders", default="", help="comma-separated; name:how for a formulation of one")
-    given = parser.parse_args(argv)
+    given = _parser(name, rounds).parse_args(argv)
     chosen = [text for text in given.contenders.split(",") if text] or list(contenders(given.scale))
     unknown = [c for c in chosen if c.partition(":")[0] not in known]
     if unknown or len(set(chosen)) < len(chosen):
@@ -95,6 +89,16 @@ def arguments(
         found = str(given.rounds)
         raise ConfigError("--rounds", found=found, wanted=f"at least {least}", remedy="ask for more rounds")
     return Asked(given.scale, given.out, given.rounds, work_folder(given.work), chosen)
+
+
+def _parser(name: str, rounds: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--scale", choices=tuple(_MIN_ROUNDS), default="small")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"times each contender runs ({rounds})")
+    parser.add_argument("--work", type=Path, help="folder for made worlds and outputs; default under the temp folder")
+    parser.add_argument("--contenders", default="", help="comma-separated; name:how for a formulation of one")
+    return parser
 
 
 def available(contender: str) -> bool:

@@ -70,9 +70,13 @@ def spine_features(spark: SparkSession, config: Config, *, days: Sequence[date])
     rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
     tiles = {n: tables.read(spark, config, f"tiles_{n}", last=next_day) for n in config.features.groups}
     return build_features(
-        rows, tiles, features=config.features, columns=feature_columns(config),
+        rows,
+        tiles,
+        features=config.features,
+        columns=feature_columns(config),
         profiles={e: getattr(config.profiles, e).tolerance for e in ("user", "item")},
-        timezone=config.timezone, partitions=_partitions(spark, config, days=days, last=next_day),
+        timezone=config.timezone,
+        partitions=_partitions(spark, config, days=days, last=next_day),
         schema=table(config, "training_set").schema,
     )
 
@@ -81,7 +85,8 @@ def _ages(config: Config, entity: str) -> dict[str, F.Column]:  # type: ignore[n
     """<entity>_<column>_age_s in place of each timestamp of the profile, in exact microseconds over 1e6."""
     stamps = [c for c, kind in getattr(config.profiles, entity).columns.items() if kind == "timestamp"]
     return {
-        f"{entity}_{c.removesuffix('_ts')}_age_s": (to_micros(F.col("request_ts")) - to_micros(F.col(f"{entity}_{c}"))) / 1e6
+        f"{entity}_{c.removesuffix('_ts')}_age_s": (to_micros(F.col("request_ts")) - to_micros(F.col(f"{entity}_{c}")))
+        / 1e6
         for c in stamps
     }
 

@@ -109,7 +109,9 @@ def _packed_tiles(stage: _Stage, tiles: dict[str, DataFrame], *, partitions: int
         if plan.population_metrics:
             by = [*(["segment"] if plan.segment else []), "event_hour", "visible_hour"]
             known = frame if plan.segment is None else frame.where(F.col("segment").isNotNull())
-            population = known.groupBy(*by).agg(*[F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics])
+            population = known.groupBy(*by).agg(
+                *[F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics]
+            )
             tag = f"{plan.name}/population"
             packed.append(population.mapInArrow(packer(key=None, tag=tag, partitions=partitions), PACKED_SCHEMA))
     return packed

@@ -183,7 +183,12 @@ class _Columns:
     """The columns of one group, from its edges; sums are computed once and shared by counts, means and rates."""
 
     def __init__(
-        self, plan: GroupPlan, tiles: pa.Table, edges: Edges, queries: _Queries, known: Bools,
+        self,
+        plan: GroupPlan,
+        tiles: pa.Table,
+        edges: Edges,
+        queries: _Queries,
+        known: Bools,
         priors: dict[tuple[str, int], Ints],
     ) -> None:
         self.plan, self.tiles, self.edges, self.queries = plan, tiles, edges, queries
@@ -202,7 +207,9 @@ class _Columns:
         arrays = [self._rows(self.total(f"{m}_count", w)) for m in group.count for w in windows]
         arrays += [self._rows(self.total(f"{m}_sum", w) / MICROUNITS) for m in group.sum for w in windows]
         for m in group.mean:
-            arrays += [self._ratio(self.total(f"{m}_sum", w) / MICROUNITS, self.total(f"{m}_count", w)) for w in windows]
+            arrays += [
+                self._ratio(self.total(f"{m}_sum", w) / MICROUNITS, self.total(f"{m}_count", w)) for w in windows
+            ]
         for rate in group.rates:
             for w in windows:
                 top, bottom = self.total(f"{rate.numerator}_count", w), self.total(f"{rate.denominator}_count", w)

@@ -36,7 +36,9 @@ def profile_timeline(profile: DataFrame, *, key: str, columns: list[str], timezo
         F.max("to_us").over(before).alias("longest_us"),
     ).withColumn(
         "tangled",
-        F.max(F.coalesce(falls_back, F.lit(False)) | F.coalesce(out_of_order, F.lit(False))).over(Window.partitionBy(key)),
+        F.max(F.coalesce(falls_back, F.lit(False)) | F.coalesce(out_of_order, F.lit(False))).over(
+            Window.partitionBy(key)
+        ),
     )
     carried = [key, "landed_us", "values"]
     plain = laid.where(~F.col("tangled")).select(*carried, "from_us", F.least("to_us", "next_us").alias("to_us"))
@@ -73,7 +75,9 @@ def _untangle(pieces: DataFrame, *, key: str) -> DataFrame:
     cuts = edges.withColumn("end_us", F.lead("edge_us").over(Window.partitionBy(key).orderBy("edge_us"))).dropna()
     covering = cuts.alias("c").join(
         pieces.alias("p"),
-        (F.col(f"c.{key}") == F.col(f"p.{key}")) & (F.col("from_us") <= F.col("edge_us")) & (F.col("to_us") > F.col("edge_us")),
+        (F.col(f"c.{key}") == F.col(f"p.{key}"))
+        & (F.col("from_us") <= F.col("edge_us"))
+        & (F.col("to_us") > F.col("edge_us")),
         how="inner",
     )
     best = covering.groupBy(F.col(f"c.{key}").alias(key), "edge_us", "end_us").agg(
@@ -91,7 +95,9 @@ def join_profile(rows: DataFrame, timeline: DataFrame, *, key: str, at: Column, 
     """
     values = [c for c in timeline.columns if c not in (key, "from_us", "to_us")]
     renamed = timeline.select(
-        F.col(key).alias("_key"), F.col("from_us").alias("_from"), F.col("to_us").alias("_to"),
+        F.col(key).alias("_key"),
+        F.col("from_us").alias("_from"),
+        F.col("to_us").alias("_to"),
         *[F.col(c).alias(f"{prefix}_{c}") for c in values],
     )
     placed = rows.withColumn("_at", at)

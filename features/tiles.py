@@ -23,19 +23,23 @@ _SHARED = ["user_id", "item_id", "event_ts", "effective_arrival_ts", "impression
 def event_log(impressions: DataFrame, engagements: DataFrame, *, context: list[str]) -> DataFrame:
     """Impressions and engagements as one log with `action`; `context` columns are null on engagements."""
     shown = impressions.select(
-        *_SHARED, *context, F.lit("impression").alias("action"), F.lit(None).cast("double").alias("value"),
+        *_SHARED,
+        *context,
+        F.lit("impression").alias("action"),
+        F.lit(None).cast("double").alias("value"),
         F.lit(True).alias("is_first"),
     )
     done = engagements.select(
-        *_SHARED, *[F.lit(None).cast(impressions.schema[c].dataType).alias(c) for c in context],
-        "action", "value", "is_first",
+        *_SHARED,
+        *[F.lit(None).cast(impressions.schema[c].dataType).alias(c) for c in context],
+        "action",
+        "value",
+        "is_first",
     )
     return shown.unionByName(done)
 
 
-def with_profiles(
-    events: DataFrame, *, users: DataFrame | None, items: DataFrame | None, timezone: str
-) -> DataFrame:
+def with_profiles(events: DataFrame, *, users: DataFrame | None, items: DataFrame | None, timezone: str) -> DataFrame:
     """Profile columns of both sides at each event's own event_ts (S16), as `user_<column>` and `item_<column>`.
 
     An event stamped after the end of its landing day reads the profiles as of that day's end, so that a day's tiles
@@ -62,20 +66,40 @@ def with_impression_segment(
     segment, to its own: it makes the key known.
     """
     first = Window.partitionBy("impression_id").orderBy("ds", "effective_arrival_ts")
-    landed = impressions.withColumn("_rank", F.row_number().over(first)).where("_rank = 1").select(
-        F.col("impression_id").alias("_id"), F.col(column).alias("_value"), F.col("ds").alias("_ds"),
-        F.col("effective_arrival_ts").alias("_arrival"),
+    landed = (
+        impressions.withColumn("_rank", F.row_number().over(first))
+        .where("_rank = 1")
+        .select(
+            F.col("impression_id").alias("_id"),
+            F.col(column).alias("_value"),
+            F.col("ds").alias("_ds"),
+            F.col("effective_arrival_ts").alias("_arrival"),
+        )
     )
-    shown = event_log(impressions, engagements.limit(0), context=[column]).withColumn("own_arrival_ts", F.col("effective_arrival_ts"))
+    shown = event_log(impressions, engagements.limit(0), context=[column]).withColumn(
+        "own_arrival_ts", F.col("effective_arrival_ts")
+    )
     done = engagements.join(landed, F.col("impression_id") == F.col("_id"), how="left")
     later = F.col("_ds") > F.col("ds")
     alone = done.where(F.col("_ds").isNull() | later).select(
-        *_SHARED, F.lit(None).cast(impressions.schema[column].dataType).alias(column), "action", "value", "is_first",
+        *_SHARED,
+        F.lit(None).cast(impressions.schema[column].dataType).alias(column),
+        "action",
+        "value",
+        "is_first",
         F.col("effective_arrival_ts").alias("own_arrival_ts"),
     )
     paired = done.where(F.col("_ds").isNotNull()).select(
-        "user_id", "item_id", "event_ts", F.greatest("effective_arrival_ts", "_arrival").alias("effective_arrival_ts"),
-        "impression_id", F.greatest("ds", "_ds").alias("ds"), F.col("_value").alias(column), "action", "value", "is_first",
+        "user_id",
+        "item_id",
+        "event_ts",
+        F.greatest("effective_arrival_ts", "_arrival").alias("effective_arrival_ts"),
+        "impression_id",
+        F.greatest("ds", "_ds").alias("ds"),
+        F.col("_value").alias(column),
+        "action",
+        "value",
+        "is_first",
         F.col("effective_arrival_ts").alias("own_arrival_ts"),
     )
     together = shown.unionByName(alone).unionByName(paired)
@@ -100,7 +124,11 @@ def group_tiles(events: DataFrame, features: FeaturesConfig, *, name: str) -> Da
         floor_micros(to_micros(F.col("event_ts")), tick).alias("event_us"),
         floor_micros(visible, tick).alias("visible_us"),
         own_visible.alias("known_us"),
-        "event_ts", "action", "value", "is_first", "ds",
+        "event_ts",
+        "action",
+        "value",
+        "is_first",
+        "ds",
     )
     by = ["key", *(["segment"] if group.segment else []), "event_us", "visible_us", "ds"]
     sums = placed.groupBy(*by).agg(F.min("known_us").alias("known_us"), *_metric_columns(group, features.metrics))

@@ -17,7 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Edges", "Ints", "TimeAxis", "first_seen", "last_seen", "make_axis", "sort_order", "window_edges", "window_sums"]
+__all__ = [
+    "Edges",
+    "Ints",
+    "TimeAxis",
+    "first_seen",
+    "last_seen",
+    "make_axis",
+    "sort_order",
+    "window_edges",
+    "window_sums",
+]
 
 Ints = NDArray[np.int64]
 _LIMIT = 62  # bits of a packed (code, time) that leave room for the sign
@@ -147,7 +157,9 @@ def _prefix(values: Ints) -> Ints:
     return prefix
 
 
-def last_seen(edges: Edges, codes: Ints, moments: Ints, *, present: NDArray[np.bool_]) -> tuple[Ints, NDArray[np.bool_]]:
+def last_seen(
+    edges: Edges, codes: Ints, moments: Ints, *, present: NDArray[np.bool_]
+) -> tuple[Ints, NDArray[np.bool_]]:
     """Latest of `moments` among the events visible before as_of and present, and whether there is one.
 
     Positions in the order by (code, moment) are monotone within a code, so a running maximum of positions over the

@@ -165,14 +165,18 @@ def plan_run(config: Config, *, ds: date, days: int) -> Plan:
     landed = landed_days(config.landing, "impressions")
     if not landed:
         raise InputError(
-            f"{config.landing}/impressions", found="no folder ds=YYYY-MM-DD", wanted="landing files, one folder a day",
+            f"{config.landing}/impressions",
+            found="no folder ds=YYYY-MM-DD",
+            wanted="landing files, one folder a day",
             remedy="check `landing` in the config, or make a world with `headrace simulate`",
         )
     start = config.start_ds or landed[0]
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
     if chosen[0] < start:
         raise InputError(
-            f"--ds {ds} --days {days}", found=f"a first day {chosen[0]}", wanted=f"days from {start} on, where history begins",
+            f"--ds {ds} --days {days}",
+            found=f"a first day {chosen[0]}",
+            wanted=f"days from {start} on, where history begins",
             remedy="ask for fewer days or a later one",
         )
     check_maturity(config, ds=ds, landed=landed)
@@ -226,10 +230,16 @@ def run_step(
         ended = datetime.now(UTC)
         for day in pending:
             facts = asked[day]
-            receipts.append(replace(
-                made[day], fingerprint=facts.fingerprint, inputs=facts.inputs, config_hash=facts.config_hash,
-                started_at=started, ended_at=ended,
-            ))
+            receipts.append(
+                replace(
+                    made[day],
+                    fingerprint=facts.fingerprint,
+                    inputs=facts.inputs,
+                    config_hash=facts.config_hash,
+                    started_at=started,
+                    ended_at=ended,
+                )
+            )
         receipts = write_receipts(config, receipts)
     seconds = (datetime.now(UTC) - started).total_seconds()
     return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts)

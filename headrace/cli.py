@@ -21,7 +21,9 @@ app = typer.Typer(
     help="Spark batch features and training data for recommender ranking.",
     epilog="Start with: [bold]headrace demo[/]   Exit codes: 0 done, 1 bug, 2 config, 3 gate refused, 4 input missing.",
 )
-features_app = typer.Typer(help="Spine to training set: every feature, every state; or look at what is declared (list).")
+features_app = typer.Typer(
+    help="Spine to training set: every feature, every state; or look at what is declared (list)."
+)
 app.add_typer(features_app, name="features", rich_help_panel="Steps of the chain")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (default: local.yaml).")]
@@ -55,7 +57,11 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command(epilog="example: headrace run --config my.yaml --ds 2024-05-07 --days 3")
 def run(
-    ds: DayOption, days: DaysOption = 1, config: ConfigOption = None, set_: SetOption = None, rebuild: RebuildOption = False
+    ds: DayOption,
+    days: DaysOption = 1,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    rebuild: RebuildOption = False,
 ) -> None:
     """Build days, ingest to publish; what receipts say is done with the same inputs and config is skipped."""
     from headrace.config import load_config
@@ -66,7 +72,10 @@ def run(
 
 def _step_command(name: str, text: str) -> None:
     def command(
-        ds: DayOption, days: DaysOption = 1, config: ConfigOption = None, set_: SetOption = None,
+        ds: DayOption,
+        days: DaysOption = 1,
+        config: ConfigOption = None,
+        set_: SetOption = None,
         rebuild: RebuildOption = False,
     ) -> None:
         from headrace.config import load_config
@@ -105,8 +114,15 @@ def simulate(
     from headrace.worlds import make_world
 
     make_world(
-        out, days=days, impressions_per_day=impressions_per_day, first_day=first_day.date(), seed=seed, timezone=timezone,
-        format=format_, overwrite=overwrite, console=console(),
+        out,
+        days=days,
+        impressions_per_day=impressions_per_day,
+        first_day=first_day.date(),
+        seed=seed,
+        timezone=timezone,
+        format=format_,
+        overwrite=overwrite,
+        console=console(),
     )
 
 
@@ -127,7 +143,10 @@ def adapt(
 def features_step(
     context: typer.Context,
     ds: Annotated[datetime | None, typer.Option("--ds", formats=["%Y-%m-%d"], help="Day, YYYY-MM-DD.")] = None,
-    days: DaysOption = 1, config: ConfigOption = None, set_: SetOption = None, rebuild: RebuildOption = False,
+    days: DaysOption = 1,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    rebuild: RebuildOption = False,
 ) -> None:
     """Spine to training set: every feature, every state. `features list` shows what is declared."""
     if context.invoked_subcommand is not None:
@@ -143,7 +162,8 @@ def features_step(
 
 @features_app.command("list", epilog="example: headrace features list --config my.yaml --group user")
 def features_list(
-    config: ConfigOption = None, set_: SetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
     group: Annotated[str | None, typer.Option(help="Only this source, e.g. user or profile:item.")] = None,
 ) -> None:
     """Every generated column with type, unit, source and default."""
@@ -158,7 +178,8 @@ def train(
     ds: DayOption,
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     days: Annotated[int | None, typer.Option(help="Training days that end with --ds (default: train.days).")] = None,
-    config: ConfigOption = None, set_: SetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
 ) -> None:
     """Train the MMoE on published days; prints metrics before and after calibration."""
     from headrace.config import load_config
@@ -170,9 +191,11 @@ def train(
 @app.command(epilog="example: headrace evaluate model --ds 2024-05-20 --truth world/truth")
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="Folder that `headrace train` wrote.")],
-    ds: DayOption, days: DaysOption = 1,
+    ds: DayOption,
+    days: DaysOption = 1,
     truth: Annotated[Path | None, typer.Option(help="True probabilities of a simulated world.")] = None,
-    config: ConfigOption = None, set_: SetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
 ) -> None:
     """AUC, GAUC, log loss and predicted / actual on published days, before and after calibration."""
     from headrace.config import load_config
@@ -184,9 +207,11 @@ def evaluate(
 
 @app.command(epilog="example: headrace report --ds 2024-05-19 --days 14 --out report.html")
 def report(
-    ds: DayOption, days: DaysOption = 14,
+    ds: DayOption,
+    days: DaysOption = 14,
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
-    config: ConfigOption = None, set_: SetOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
 ) -> None:
     """Coverage of every feature per day, as one offline HTML file and a short table here."""
     from headrace.config import load_config
@@ -204,5 +229,3 @@ def demo(
     from headrace.demo import run_demo
 
     run_demo(out, scale=scale, console=console())
-
-

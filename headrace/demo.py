@@ -54,7 +54,13 @@ def _config(out: Path) -> Config:
 
 
 def _world(out: Path, *, scale: float, console: Console) -> None:
-    asked = {"days": _WORLD_DAYS, "impressions_per_day": int(_PER_DAY * scale), "first_day": str(_FIRST), "seed": _SEED, "timezone": _ZONE}
+    asked = {
+        "days": _WORLD_DAYS,
+        "impressions_per_day": int(_PER_DAY * scale),
+        "first_day": str(_FIRST),
+        "seed": _SEED,
+        "timezone": _ZONE,
+    }
     made = out / "world" / "world.json"
     if made.is_file():
         spec = json.loads(made.read_text(encoding="utf-8")).get("spec", {})
@@ -62,8 +68,15 @@ def _world(out: Path, *, scale: float, console: Console) -> None:
             console.print("skipped: the world is there already, same seed, same bytes")
             return
     make_world(
-        out / "world", days=_WORLD_DAYS, impressions_per_day=int(_PER_DAY * scale), first_day=_FIRST, seed=_SEED,
-        timezone=_ZONE, format="parquet", overwrite=True, console=console,
+        out / "world",
+        days=_WORLD_DAYS,
+        impressions_per_day=int(_PER_DAY * scale),
+        first_day=_FIRST,
+        seed=_SEED,
+        timezone=_ZONE,
+        format="parquet",
+        overwrite=True,
+        console=console,
     )
 
 

@@ -23,9 +23,7 @@ def parse_duration(text: str | int | timedelta) -> timedelta:
         return timedelta(0)
     match = _PATTERN.match(str(text).strip())
     if match is None:
-        raise ValueError(
-            f"found {text!r}, wanted a whole number with a unit s, m, h or d such as '15m' or '7d'"
-        )
+        raise ValueError(f"found {text!r}, wanted a whole number with a unit s, m, h or d such as '15m' or '7d'")
     return timedelta(microseconds=int(match.group(1)) * MICROS[match.group(2)])
 
 

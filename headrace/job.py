@@ -16,7 +16,8 @@ __all__ = ["main"]
 def main(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run one step for --ds (and the --days that end with it), as spark-submit starts it."""
     parser = argparse.ArgumentParser(
-        description=f"headrace {name}", epilog=f"example: spark-submit jobs/{name}.py --config conf/prod.yaml --ds 2024-05-01"
+        description=f"headrace {name}",
+        epilog=f"example: spark-submit jobs/{name}.py --config conf/prod.yaml --ds 2024-05-01",
     )
     parser.add_argument("--config", required=True, help="configuration file")
     parser.add_argument("--ds", required=True, type=date.fromisoformat, help="day, YYYY-MM-DD")
@@ -31,7 +32,10 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
         step = next(s for s in STEPS if s.name == name)
         days = list(day_range(given.ds - timedelta(days=given.days - 1), given.ds))
         outcome = run_step(
-            lambda: spark_session(config.spark, app=f"headrace {name} {given.ds}"), config, step, days=days,
+            lambda: spark_session(config.spark, app=f"headrace {name} {given.ds}"),
+            config,
+            step,
+            days=days,
             rebuild=given.rebuild,
         )
     except HeadraceError as error:

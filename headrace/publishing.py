@@ -25,14 +25,18 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
     latest = latest_receipts(config)
     features = [{k: v for k, v in asdict(f).items() if k != "definition"} for f in feature_columns(config)]
     labels = {
-        "positive": config.labels.positive, "implies": config.labels.implies, "actions": list(config.labels.windows)
+        "positive": config.labels.positive,
+        "implies": config.labels.implies,
+        "actions": list(config.labels.windows),
     }
     receipts = {}
     for day in days:
         missing = [job for job in _NEEDED if (job, day) not in latest]
         if missing:
             raise InputError(
-                f"publish {day}", found=f"no receipt of {', '.join(missing)}", wanted="every step done",
+                f"publish {day}",
+                found=f"no receipt of {', '.join(missing)}",
+                wanted="every step done",
                 remedy=f"headrace run --ds {day}",
             )
         built = latest["features", day]
@@ -40,7 +44,13 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
         outputs = {**built.outputs, **latest["coverage", day].outputs, **latest["sample", day].outputs}
         versions = {**built.versions, **latest["coverage", day].versions, **latest["sample", day].versions}
         receipts[day] = Receipt(
-            "publish", day, status="published", rows_in=rows, rows_out=rows, outputs=outputs, versions=versions,
+            "publish",
+            day,
+            status="published",
+            rows_in=rows,
+            rows_out=rows,
+            outputs=outputs,
+            versions=versions,
             notes={
                 "features": json.dumps(features),
                 "labels": json.dumps(labels),

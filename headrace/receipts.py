@@ -19,21 +19,23 @@ __all__ = ["Receipt", "check_accounting", "latest_receipts", "write_receipts"]
 
 _MAP = pa.map_(pa.string(), pa.string())
 _STAMP = pa.timestamp("us", tz="UTC")
-_SCHEMA = pa.schema([
-    *[pa.field(n, pa.string(), nullable=False) for n in ("job",)],
-    pa.field("revision", pa.int32(), nullable=False),
-    *[pa.field(n, pa.string(), nullable=False) for n in ("status", "fingerprint")],
-    *[pa.field(n, _MAP, nullable=False) for n in ("inputs", "outputs", "versions")],
-    *[pa.field(n, pa.string(), nullable=False) for n in ("config_hash", "code_version")],
-    *[
-        pa.field(f"rows_{n}", pa.int64(), nullable=False)
-        for n in ("in", "out", "quarantined", "duplicate", "sampled_out", "immature")
-    ],
-    pa.field("notes", _MAP, nullable=False),
-    pa.field("started_at", _STAMP, nullable=False),
-    pa.field("ended_at", _STAMP, nullable=False),
-    pa.field("ds", pa.date32(), nullable=False),
-])
+_SCHEMA = pa.schema(
+    [
+        *[pa.field(n, pa.string(), nullable=False) for n in ("job",)],
+        pa.field("revision", pa.int32(), nullable=False),
+        *[pa.field(n, pa.string(), nullable=False) for n in ("status", "fingerprint")],
+        *[pa.field(n, _MAP, nullable=False) for n in ("inputs", "outputs", "versions")],
+        *[pa.field(n, pa.string(), nullable=False) for n in ("config_hash", "code_version")],
+        *[
+            pa.field(f"rows_{n}", pa.int64(), nullable=False)
+            for n in ("in", "out", "quarantined", "duplicate", "sampled_out", "immature")
+        ],
+        pa.field("notes", _MAP, nullable=False),
+        pa.field("started_at", _STAMP, nullable=False),
+        pa.field("ended_at", _STAMP, nullable=False),
+        pa.field("ds", pa.date32(), nullable=False),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -109,5 +111,3 @@ def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]
 
 def _plain(value: object) -> object:
     return list(value.items()) if isinstance(value, dict) else value
-
-

@@ -76,7 +76,9 @@ def summary(config: Config, days: list[date], outcomes: list[StepOutcome]) -> Ta
     rates = _rates(config, days)
     table = Table(title="Published days", title_justify="left", header_style="bold", box=SIMPLE)
     for name in ("day", "seen", "kept", "positives", "neg. rate", "features", "coverage", "status"):
-        table.add_column(name, justify="left" if name in ("day", "positives", "status") else "right", no_wrap=name == "day")
+        table.add_column(
+            name, justify="left" if name in ("day", "positives", "status") else "right", no_wrap=name == "day"
+        )
     features = len(feature_columns(config))
     for day in days:
         seen, kept = _rows(latest, "labels", day), _rows(latest, "sample", day)
@@ -84,8 +86,14 @@ def summary(config: Config, days: list[date], outcomes: list[StepOutcome]) -> Ta
         positives = " ".join(f"{a} {_percent(n, seen)}" for a, n in counts.items() if n) or "none"
         negative = rates.get((day, "all", "negative rate"))
         table.add_row(
-            str(day), f"{seen:,}", f"{kept:,}", positives, "-" if negative is None else f"{negative:.4f}", str(features),
-            f"{coverage[day]:.1%}" if day in coverage else "-", _status(latest, day),
+            str(day),
+            f"{seen:,}",
+            f"{kept:,}",
+            positives,
+            "-" if negative is None else f"{negative:.4f}",
+            str(features),
+            f"{coverage[day]:.1%}" if day in coverage else "-",
+            _status(latest, day),
         )
     total = sum(outcome.seconds for outcome in outcomes)
     table.caption = f"{total:.1f} s in all: " + ", ".join(f"{o.step} {o.seconds:.1f}" for o in outcomes)

@@ -15,7 +15,17 @@ from headrace.delta import delta_files, is_table
 from headrace.receipts import Receipt
 from schemas.tables import Table, table
 
-__all__ = ["checked_against", "content_hashes", "exists", "read", "row_counts", "table_uri", "total_rows", "version_of", "write_days"]
+__all__ = [
+    "checked_against",
+    "content_hashes",
+    "exists",
+    "read",
+    "row_counts",
+    "table_uri",
+    "total_rows",
+    "version_of",
+    "write_days",
+]
 
 
 def table_uri(config: Config, name: str) -> str:
@@ -29,7 +39,12 @@ def exists(config: Config, name: str) -> bool:
 
 
 def read(
-    spark: SparkSession, config: Config, name: str, *, first: date | None = None, last: date | None = None,
+    spark: SparkSession,
+    config: Config,
+    name: str,
+    *,
+    first: date | None = None,
+    last: date | None = None,
     days: Iterable[date] | None = None,
 ) -> DataFrame:
     """Rows of a table, of some days if asked; a table that was never written is empty."""
@@ -45,7 +60,9 @@ def read(
     return frame
 
 
-def write_days(frame: DataFrame, config: Config, made: Table, *, days: Sequence[date], extra: str = "", gather: bool = False) -> int:
+def write_days(
+    frame: DataFrame, config: Config, made: Table, *, days: Sequence[date], extra: str = "", gather: bool = False
+) -> int:
     """Replace `days` of a table in one commit and return its version; a day without rows is replaced by nothing.
 
     Columns are taken by name and cast to the table's types; a missing column or a null where none may be is an error,
@@ -104,7 +121,9 @@ def content_hashes(frame: DataFrame, *, days: Sequence[date]) -> dict[date, str]
     hashed = frame.select("ds", _row_hash(frame).alias("h"))
     low = F.col("h").bitwiseAND(F.lit(0xFFFFFFFF))
     per_day = hashed.groupBy("ds").agg(
-        F.count("*").alias("n"), F.bit_xor("h").alias("x"), F.sum(low).alias("low"),
+        F.count("*").alias("n"),
+        F.bit_xor("h").alias("x"),
+        F.sum(low).alias("low"),
         F.sum(F.shiftrightunsigned("h", 32)).alias("high"),
     )
     found = {row["ds"]: row for row in per_day.collect()}  # one row a day

@@ -11,19 +11,35 @@ __all__ = ["adapt_log", "make_world"]
 
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+    return Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    )
 
 
 def make_world(
-    out: Path, *, days: int, impressions_per_day: int, first_day: date, seed: int, timezone: str, format: str,
-    overwrite: bool, console: Console,
+    out: Path,
+    *,
+    days: int,
+    impressions_per_day: int,
+    first_day: date,
+    seed: int,
+    timezone: str,
+    format: str,
+    overwrite: bool,
+    console: Console,
 ) -> None:
     """Simulate and print what was made."""
     from simulation import WorldSpec, simulate
 
     spec = WorldSpec(
-        seed=seed, first_day=first_day, days=days, impressions_per_day=impressions_per_day, timezone=timezone,
-        format=format, users=max(200, impressions_per_day // 10), items=max(150, impressions_per_day // 17),
+        seed=seed,
+        first_day=first_day,
+        days=days,
+        impressions_per_day=impressions_per_day,
+        timezone=timezone,
+        format=format,
+        users=max(200, impressions_per_day // 10),
+        items=max(150, impressions_per_day // 17),
         authors=max(20, impressions_per_day // 170),
     )
     with _progress(console) as bar:

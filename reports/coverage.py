@@ -38,13 +38,17 @@ class _Slice:
     values: frozenset[str]
 
 
-def build_coverage(training: DataFrame, features: Sequence[Feature], *, slices: Sequence[str], max_values: int) -> DataFrame:
+def build_coverage(
+    training: DataFrame, features: Sequence[Feature], *, slices: Sequence[str], max_values: int
+) -> DataFrame:
     """The coverage table of every day in `training`."""
     cuts = [_Slice(name, _largest(training, name, max_values)) for name in slices]
     used = dict.fromkeys(["ds", "sample_weight", "feature_states", *slices, *[f.name for f in features]])
     counted = training.select(*used).mapInArrow(_counter(list(features), cuts), _PARTIAL)
     sums = [F.sum(c).alias(c) for c in _PARTIAL_ARROW.names[4:-2]]
-    merged = counted.groupBy("ds", "feature", "slice", "value").agg(*sums, F.min("low").alias("low"), F.max("high").alias("high"))
+    merged = counted.groupBy("ds", "feature", "slice", "value").agg(
+        *sums, F.min("low").alias("low"), F.max("high").alias("high")
+    )
     names = F.array(*[F.lit(f.name) for f in features])
     return merged.select("ds", names[F.col("feature")].alias("feature"), "slice", "value", *_final_columns())
 
@@ -53,7 +57,13 @@ def _largest(training: DataFrame, name: str, most: int) -> frozenset[str]:
     """Values of a slice with the most weight on any day; bounded by `most` a day."""
     weights = training.groupBy("ds", F.col(name).cast("string").alias("value")).agg(F.sum("sample_weight").alias("w"))
     rank = F.row_number().over(Window.partitionBy("ds").orderBy(F.desc("w"), "value"))
-    rows = weights.where("value IS NOT NULL").withColumn("rank", rank).where(F.col("rank") <= most).select("value").distinct()
+    rows = (
+        weights.where("value IS NOT NULL")
+        .withColumn("rank", rank)
+        .where(F.col("rank") <= most)
+        .select("value")
+        .distinct()
+    )
     return frozenset(row["value"] for row in rows.limit(most * 400).collect())
 
 
@@ -64,14 +74,21 @@ def _final_columns() -> list[Column]:
     spread = F.sqrt(F.greatest(F.try_divide(F.col("s2"), F.col("n")) - mean * mean, F.lit(0.0)))
     covered = F.try_divide((F.col("w_real") + F.col("w_true_zero")).cast("double"), units.cast("double"))
     return [
-        rows.alias("rows"), (units / _UNITS).alias("weight"),
+        rows.alias("rows"),
+        (units / _UNITS).alias("weight"),
         *[F.col(f"r_{s}").alias(f"rows_{s}") for s in STATES],
         *[(F.col(f"w_{s}") / _UNITS).alias(f"weight_{s}") for s in STATES],
-        covered.alias("coverage"), mean.alias("mean"), spread.alias("std"), F.col("low").alias("min"), F.col("high").alias("max"),
+        covered.alias("coverage"),
+        mean.alias("mean"),
+        spread.alias("std"),
+        F.col("low").alias("min"),
+        F.col("high").alias("max"),
     ]
 
 
-def _counter(features: list[Feature], cuts: list[_Slice]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _counter(
+    features: list[Feature], cuts: list[_Slice]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows:
@@ -117,8 +134,14 @@ def _numbers(batch: pa.RecordBatch, features: list[Feature], states: NDArray[np.
 
 
 def _partial(
-    name: str, where: tuple[NDArray[np.int32], pa.Array], order: NDArray[np.int64], starts: NDArray[np.int64],
-    units: NDArray[np.int64], weights: NDArray[np.float64], states: NDArray[np.uint8], numbers: NDArray[np.float64],
+    name: str,
+    where: tuple[NDArray[np.int32], pa.Array],
+    order: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    units: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    states: NDArray[np.uint8],
+    numbers: NDArray[np.float64],
 ) -> pa.RecordBatch:
     """Sums of every (day, value) of one slice, for every feature: V x F rows."""
     days, values = where

@@ -56,7 +56,9 @@ def label_receipts(spark: SparkSession, config: Config, *, days: Sequence[date])
     facts = {r["ds"]: r for r in written.groupBy("ds").agg(*[F.sum(c).alias(c) for c in counted]).collect()}
     return {
         day: replace(
-            receipt, rows_in=seen[day], rows_duplicate=seen[day] - receipt.rows_out,
+            receipt,
+            rows_in=seen[day],
+            rows_duplicate=seen[day] - receipt.rows_out,
             notes={**receipt.notes, **{c: str(facts[day][c]) for c in counted if day in facts}},
         )
         for day, receipt in made.items()

@@ -25,11 +25,13 @@ def with_stratum(labels: DataFrame, config: Config) -> DataFrame:
     """Add sampling_stratum ('positive' where any declared positive label is set, else 'negative'), rate and weight."""
     positive = reduce(lambda a, b: a | b, [F.col(f"label_{a}") == 1 for a in config.labels.positive])
     rate = F.when(positive, config.sampling.positive_rate).otherwise(config.sampling.negative_rate)
-    return labels.withColumns({
-        "sampling_stratum": F.when(positive, "positive").otherwise("negative"),
-        "sampling_rate": rate,
-        "sample_weight": 1.0 / rate,
-    })
+    return labels.withColumns(
+        {
+            "sampling_stratum": F.when(positive, "positive").otherwise("negative"),
+            "sampling_rate": rate,
+            "sample_weight": 1.0 / rate,
+        }
+    )
 
 
 def draw(labels: DataFrame, config: Config) -> DataFrame:

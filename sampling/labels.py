@@ -19,7 +19,9 @@ def first_landed(impressions: DataFrame, history: DataFrame) -> DataFrame:
     `history` needs impression_id and ds and may hold the same days as `impressions`.
     """
     before = history.select("impression_id", F.col("ds").alias("_before"))
-    again = impressions.select("impression_id", "ds").join(before, on="impression_id", how="inner").where("_before < ds")
+    again = (
+        impressions.select("impression_id", "ds").join(before, on="impression_id", how="inner").where("_before < ds")
+    )
     return impressions.join(again.select("impression_id", "ds").distinct(), on=["impression_id", "ds"], how="left_anti")
 
 
@@ -42,12 +44,16 @@ def build_labels(impressions: DataFrame, engagements: DataFrame, labels: LabelsC
     preceding = F.size(F.filter("_events", lambda e: e["event_us"] < F.col("_shown")))
     has_length = F.col("item_duration_s") > 0
     watch = F.coalesce(F.col("_watched") / _UNITS, F.when(has_length, F.lit(0.0)))
-    finished = joined.withColumns({
-        "label_watch_s": watch,
-        "implied_labels": sum(changed, F.lit(0)).cast("int"),
-        "preceding_engagements": F.when(F.col("_events").isNull(), 0).otherwise(preceding),
-    })
-    return finished.withColumn("label_completion", F.when(has_length, F.col("label_watch_s") / F.col("item_duration_s")))
+    finished = joined.withColumns(
+        {
+            "label_watch_s": watch,
+            "implied_labels": sum(changed, F.lit(0)).cast("int"),
+            "preceding_engagements": F.when(F.col("_events").isNull(), 0).otherwise(preceding),
+        }
+    )
+    return finished.withColumn(
+        "label_completion", F.when(has_length, F.col("label_watch_s") / F.col("item_duration_s"))
+    )
 
 
 def _events(engagements: DataFrame, labels: LabelsConfig) -> DataFrame:
@@ -55,7 +61,9 @@ def _events(engagements: DataFrame, labels: LabelsConfig) -> DataFrame:
     wanted = [*labels.windows, "watch"]
     own = engagements.where(F.col("impression_id").isNotNull() & F.col("action").isin(wanted))
     # Partitioned by impression once, so that both aggregations and the join with it share one shuffle.
-    arranged = own.select("impression_id", "action", "event_ts", "value", "ds", "effective_arrival_ts").repartition("impression_id")
+    arranged = own.select("impression_id", "action", "event_ts", "value", "ds", "effective_arrival_ts").repartition(
+        "impression_id"
+    )
     single = arranged.groupBy("impression_id", "action", "event_ts").agg(
         F.min_by("value", F.struct("ds", "effective_arrival_ts", "value")).alias("value"), F.min("ds").alias("ds")
     )

@@ -18,7 +18,16 @@ from schemas.landing import LandingFile
 from schemas.reading import CORRUPT, DAY, SOURCE
 from schemas.tables import table
 
-__all__ = ["COUNTED", "ID_COLUMNS", "REASON", "REASONS", "check_columns", "conform", "landing_columns", "required_columns"]
+__all__ = [
+    "COUNTED",
+    "ID_COLUMNS",
+    "REASON",
+    "REASONS",
+    "check_columns",
+    "conform",
+    "landing_columns",
+    "required_columns",
+]
 
 REASON, COUNTED, TEXT = "_reason", "_counted_", "_text_"
 ID_COLUMNS = ("impression_id", "request_id", "user_id", "item_id", "author_id")
@@ -68,7 +77,9 @@ def check_columns(config: Config, name: str, files: Iterable[LandingFile]) -> li
         missing = [c for c in required_columns(config, name) if c not in have]
         if missing:
             raise InputError(
-                file.path, found=f"columns {sorted(have)}", wanted=f"also {missing}",
+                file.path,
+                found=f"columns {sorted(have)}",
+                wanted=f"also {missing}",
                 remedy="land the file again with these columns (null where unknown), or change the declared profile columns",
             )
         absent |= {c for c in landing_columns(config, name) if c not in have}
@@ -87,7 +98,11 @@ def conform(raw: DataFrame, config: Config, *, name: str) -> DataFrame:
     converted = raw.select(
         *[typed[c].alias(c) for c in columns],
         *[F.col(f"`{c}`").cast("string").alias(f"{TEXT}{c}") for c in texts],
-        *given.values(), whole.alias("_raw"), CORRUPT, DAY, SOURCE,
+        *given.values(),
+        whole.alias("_raw"),
+        CORRUPT,
+        DAY,
+        SOURCE,
     )
     wrong = [F.when(F.col(f"_given_{c}") & F.col(c).isNull(), F.lit(f"bad_type_{c}")) for c in given]
     malformed = F.when(F.col(CORRUPT).isNotNull(), F.lit("malformed_row"))

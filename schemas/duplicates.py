@@ -59,7 +59,9 @@ def sort_out(rows: DataFrame, earlier: DataFrame, *, name: str, columns: list[st
     `rows` with `_stands`, and for those that do not the `_standing` hash of the one that does and `_conflicting`
     """
     others = sorted(c for c in columns if c not in {"ds", "arrival_ts"})
-    new = rows.withColumns({EARLIER: F.lit(False), _CONTENT: content_hash(columns), _STANDING: F.lit(None).cast("bigint")})
+    new = rows.withColumns(
+        {EARLIER: F.lit(False), _CONTENT: content_hash(columns), _STANDING: F.lit(None).cast("bigint")}
+    )
     both = _with_orphans(new.unionByName(earlier.withColumn(EARLIER, F.lit(True)), allowMissingColumns=True), name)
     arrival = F.coalesce("arrival_ts", "event_ts")
     order = ["ds", F.desc(EARLIER), arrival.asc_nulls_last(), *[F.col(c).asc_nulls_last() for c in others]]
@@ -92,12 +94,14 @@ def sort_out_profiles(rows: DataFrame, earlier: DataFrame, *, key: str, columns:
     order = ["ds", F.desc(EARLIER), "sets_valid_to", *[F.col(c).asc_nulls_last() for c in others]]
     by_key = Window.partitionBy(key, "valid_from").orderBy(*order)
     before = by_key.rowsBetween(Window.unboundedPreceding, -1)
-    placed = both.withColumns({
-        "_place": F.row_number().over(by_key),
-        "_ends": F.last("valid_to", ignorenulls=True).over(before),
-        _STANDING: F.first(content_hash(columns)).over(by_key),
-        _CONTENT: content_hash(columns),
-    }).where(~F.col(EARLIER))
+    placed = both.withColumns(
+        {
+            "_place": F.row_number().over(by_key),
+            "_ends": F.last("valid_to", ignorenulls=True).over(before),
+            _STANDING: F.first(content_hash(columns)).over(by_key),
+            _CONTENT: content_hash(columns),
+        }
+    ).where(~F.col(EARLIER))
     first = F.col("_place") == 1
     setter = ~first & F.col("valid_to").isNotNull() & ~F.col("valid_to").eqNullSafe(F.col("_ends"))
     placed = placed.withColumns({"sets_valid_to": setter, "_stands": first | setter})

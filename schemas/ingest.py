@@ -92,9 +92,7 @@ def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[da
 
 def _conformed(spark: SparkSession, config: Config, landed: Landed) -> DataFrame:
     wanted = landing_columns(config, landed.name)
-    frames = [
-        conform(read_raw(spark, files, wanted=wanted), config, name=landed.name) for files in alike(landed.files)
-    ]
+    frames = [conform(read_raw(spark, files, wanted=wanted), config, name=landed.name) for files in alike(landed.files)]
     if not frames:
         schema = table(config, landed.name).schema
         nothing = spark.createDataFrame([], schema)
@@ -124,7 +122,8 @@ def _count(rows: DataFrame, landed: Landed) -> dict[date, TableDay]:
         footers = [file.rows for file in files or []]
         if all(n is not None for n in footers) and sum(n or 0 for n in footers) != made.rows_in:
             raise InputError(
-                f"landing/{landed.name}/ds={day}", found=f"{made.rows_in} rows read",
+                f"landing/{landed.name}/ds={day}",
+                found=f"{made.rows_in} rows read",
                 wanted=f"{sum(n or 0 for n in footers)} rows that the files' footers name",
                 remedy="the files changed while they were read: run the day again",
             )
@@ -144,7 +143,9 @@ def _without_repeats(
         return _profiles_without_repeats(spark, config, good, name=name, days=days)
     horizon = config.ingest.duplicate_horizon_days
     earlier = _earlier(spark, config, name=name, days=days, columns=columns)
-    keyed = good.select(suspect_hash(name).alias("_hash")).unionByName(earlier.select(suspect_hash(name).alias("_hash")))
+    keyed = good.select(suspect_hash(name).alias("_hash")).unionByName(
+        earlier.select(suspect_hash(name).alias("_hash"))
+    )
     suspects = keyed.groupBy("_hash").count().where("count > 1").select("_hash").persist(StorageLevel.MEMORY_AND_DISK)
     number = suspects.count()
     good = good.withColumn("_hash", suspect_hash(name))
@@ -192,15 +193,24 @@ def _as_duplicates(repeats: DataFrame | None, name: str) -> DataFrame | None:
     have = set(repeats.columns)
     keys = [F.col(c) if c in have else F.lit(None).cast(k).alias(c) for c, k in blank.items()]
     return repeats.select(
-        F.lit(name).alias("table_name"), *keys, F.col(moment).alias("event_ts"), F.col("_standing").alias("standing_hash"),
-        F.col("_conflicting").alias("conflicting"), F.col("_raw").alias("row_json"), F.col(SOURCE).alias("source_file"), "ds",
+        F.lit(name).alias("table_name"),
+        *keys,
+        F.col(moment).alias("event_ts"),
+        F.col("_standing").alias("standing_hash"),
+        F.col("_conflicting").alias("conflicting"),
+        F.col("_raw").alias("row_json"),
+        F.col(SOURCE).alias("source_file"),
+        "ds",
     )
 
 
 def _as_quarantine(rows: DataFrame, name: str) -> DataFrame:
     return rows.where(F.col(REASON).isNotNull()).select(
-        F.lit(name).alias("table_name"), F.col(REASON).alias("reason"), F.col("_raw").alias("row_json"),
-        F.col(SOURCE).alias("source_file"), F.col(DAY).alias("ds"),
+        F.lit(name).alias("table_name"),
+        F.col(REASON).alias("reason"),
+        F.col("_raw").alias("row_json"),
+        F.col(SOURCE).alias("source_file"),
+        F.col(DAY).alias("ds"),
     )
 
 
@@ -223,12 +233,17 @@ def _keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: 
     seen = None
     for column in texts:
         one = good.select(
-            F.lit(f"{name}.{column}").alias("kind"), F.col(column).alias("id"), F.col(f"_text_{column}").alias("text"), "ds"
+            F.lit(f"{name}.{column}").alias("kind"),
+            F.col(column).alias("id"),
+            F.col(f"_text_{column}").alias("text"),
+            "ds",
         ).dropna()
         seen = one if seen is None else seen.unionByName(one)
     assert seen is not None
     first = seen.groupBy("kind", "id", "text").agg(F.min("ds").alias("ds"))
-    before = tables.read(spark, config, "id_map").where(~F.col("ds").isin(days)).where(F.col("kind").startswith(f"{name}."))
+    before = (
+        tables.read(spark, config, "id_map").where(~F.col("ds").isin(days)).where(F.col("kind").startswith(f"{name}."))
+    )
     fresh = first.join(before.select("kind", "id", "text"), on=["kind", "id", "text"], how="left_anti")
     tables.write_days(fresh, config, TABLES["id_map"], days=days, extra=f"kind LIKE '{name}.%'")
 

@@ -64,7 +64,9 @@ def landed_days(landing: str, table: str) -> list[date]:
                 days.append(date.fromisoformat(entry.base_name[3:]))
             except ValueError:
                 raise InputError(
-                    f"landing/{table}", found=f"a folder {entry.base_name}", wanted="ds=YYYY-MM-DD",
+                    f"landing/{table}",
+                    found=f"a folder {entry.base_name}",
+                    wanted="ds=YYYY-MM-DD",
                     remedy="rename the folder, or move it out of landing",
                 ) from None
     return sorted(days)
@@ -110,15 +112,19 @@ def _survey(system: fs.FileSystem, entries: list[fs.FileInfo], prefix: str) -> I
         kind = _FORMATS.get(PurePosixPath(name).suffix)
         if kind is None:
             raise InputError(
-                entry.path, found="a file of unknown format", wanted=f"one of {', '.join(_FORMATS)} (text also .gz)",
+                entry.path,
+                found="a file of unknown format",
+                wanted=f"one of {', '.join(_FORMATS)} (text also .gz)",
                 remedy="convert it, or move it out of landing",
             )
         try:
             columns, rows = _look_inside(system, entry.path, kind)
         except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
             raise InputError(
-                entry.path, found=f"an unreadable {kind} file: {' '.join(str(error).split())[:160]}",
-                wanted="a whole file", remedy="land it again, or move it out of landing",
+                entry.path,
+                found=f"an unreadable {kind} file: {' '.join(str(error).split())[:160]}",
+                wanted="a whole file",
+                remedy="land it again, or move it out of landing",
             ) from None
         yield LandingFile(prefix + entry.path, kind, columns, rows)
 

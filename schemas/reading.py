@@ -41,4 +41,6 @@ def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[
         raw = reader.csv(paths, header=True, escape='"') if is_csv else reader.json(paths)
         corrupt = F.col(CORRUPT)
     own = [F.col(f"`{name}`") for name in raw.columns if name not in (CORRUPT, "ds")]
-    return raw.select(*own, corrupt.alias(CORRUPT), F.col("ds").cast("date").alias(DAY), F.col("_metadata.file_path").alias(SOURCE))
+    return raw.select(
+        *own, corrupt.alias(CORRUPT), F.col("ds").cast("date").alias(DAY), F.col("_metadata.file_path").alias(SOURCE)
+    )

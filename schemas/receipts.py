@@ -26,18 +26,26 @@ def ingest_receipts(
         notes |= {f"{name}.rows_out": str(c.rows_out) for name, c in counted.items()}
         notes |= {f"{name}.{k}": str(v) for name, c in counted.items() for k, v in c.notes.items()}
         receipts[day] = Receipt(
-            "ingest", day,
+            "ingest",
+            day,
             rows_in=sum(c.rows_in for c in counted.values()),
             rows_out=sum(c.rows_out for c in counted.values()),
             rows_quarantined=sum(c.quarantined for c in counted.values()),
             rows_duplicate=sum(c.duplicate for c in counted.values()),
-            outputs={name: hashes[name][day] for name in results}, versions=versions, notes=notes,
+            outputs={name: hashes[name][day] for name in results},
+            versions=versions,
+            notes=notes,
         )
     return receipts
 
 
 def table_receipts(
-    spark: SparkSession, config: Config, job: str, *, names: Sequence[str], days: Sequence[date],
+    spark: SparkSession,
+    config: Config,
+    job: str,
+    *,
+    names: Sequence[str],
+    days: Sequence[date],
     unhashed: Sequence[str] = (),
 ) -> dict[date, Receipt]:
     """Receipts with the hashes, versions and committed rows of the tables that `job` wrote; rows_out is the first's."""
@@ -47,8 +55,12 @@ def table_receipts(
     rows = {n: tables.row_counts(config, n, days=days) for n in names}
     return {
         day: Receipt(
-            job, day, rows_in=rows[names[0]][day], rows_out=rows[names[0]][day],
-            outputs={n: hashes[n][day] for n in names}, versions=versions,
+            job,
+            day,
+            rows_in=rows[names[0]][day],
+            rows_out=rows[names[0]][day],
+            outputs={n: hashes[n][day] for n in names},
+            versions=versions,
             notes={f"{n}.rows": str(rows[n][day]) for n in names},
         )
         for day in days

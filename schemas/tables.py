@@ -326,7 +326,9 @@ def label_columns(config: Config) -> str:
 
 def _labels_table(config: Config) -> Table:
     return _table(
-        "labels", "impression_id of mature impressions", "impression_id",
+        "labels",
+        "impression_id of mature impressions",
+        "impression_id",
         f"{_IMPRESSION_PART}\n{label_columns(config)}\n"
         "preceding_engagements int! engagements stamped before the impression: they label nothing (S12)\n"
         "implied_labels int! labels set because another implies them (S27)\n"
@@ -343,7 +345,9 @@ _SAMPLING_PART = """
 
 def _spine_table(config: Config) -> Table:
     return _table(
-        "spine", "impression_id of sampled impressions", "impression_id",
+        "spine",
+        "impression_id of sampled impressions",
+        "impression_id",
         f"{_IMPRESSION_PART}\n{label_columns(config)}\n{_SAMPLING_PART}\nds date! day of the impression",
     )
 
@@ -354,7 +358,9 @@ def _training_table(config: Config) -> Table:
     lines = "\n".join(f"{f.name} {f.type} {f.definition}" for f in features)
     author = "author_id bigint author of the item at request_ts" if "author_id" in config.profiles.item.columns else ""
     return _table(
-        "training_set", "impression_id: the spine and every declared feature", "impression_id",
+        "training_set",
+        "impression_id: the spine and every declared feature",
+        "impression_id",
         f"{_IMPRESSION_PART}\n{author}\n{label_columns(config)}\n{_SAMPLING_PART}\n{lines}\n"
         "feature_states binary! one byte a feature, in the order of the receipt's note `features`: "
         "0 real, 1 true_zero, 2 default_filled, 3 null, 4 stale, 5 no_entity, found before filling\n"

@@ -23,9 +23,7 @@ def spark() -> Iterator:
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = {"spark.default.parallelism": "2", "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2"}
-    settings = SparkConfig(
-        master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", conf=conf
-    )
+    settings = SparkConfig(master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", conf=conf)
     session = spark_session(settings, app="headrace tests")
     yield session
     session.stop()

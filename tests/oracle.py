@@ -43,12 +43,16 @@ def as_of(request: datetime, group: Group, timezone: str) -> datetime:
 class Oracle:
     """All events, with what segments and authors need, and the answers."""
 
-    def __init__(self, config: Config, impressions: list[dict], engagements: list[dict], users: list[dict], items: list[dict]):
+    def __init__(
+        self, config: Config, impressions: list[dict], engagements: list[dict], users: list[dict], items: list[dict]
+    ):
         self.config, self.users, self.items = config, users, items
         self.by_id: dict[int, dict] = {}
         for row in sorted(impressions, key=lambda r: (r["ds"], r["effective_arrival_ts"])):
             self.by_id.setdefault(row["impression_id"], row)
-        self.events = [{**r, "action": "impression", "value": None, "is_first": True} for r in impressions] + engagements
+        self.events = [
+            {**r, "action": "impression", "value": None, "is_first": True} for r in impressions
+        ] + engagements
         for event in self.events:
             t = min(event["event_ts"], day_end(event["ds"], config.timezone) - timedelta(microseconds=1))
             item = profile_at(items, "item_id", event["item_id"], t, config.timezone)
@@ -92,12 +96,17 @@ class Oracle:
                 found.append(event)
         return found
 
-    def count(self, events: list[dict], metric: str, start: datetime | None = None, end: datetime | None = None) -> list[dict]:
+    def count(
+        self, events: list[dict], metric: str, start: datetime | None = None, end: datetime | None = None
+    ) -> list[dict]:
         spec = self.config.features.metrics[metric]
         return [
-            e for e in events
-            if e["action"] == spec.action and (e["is_first"] or not spec.once)
-            and (start is None or start <= e["event_ts"]) and (end is None or e["event_ts"] < end)
+            e
+            for e in events
+            if e["action"] == spec.action
+            and (e["is_first"] or not spec.once)
+            and (start is None or start <= e["event_ts"])
+            and (end is None or e["event_ts"] < end)
         ]
 
     def group_cells(self, name: str, row: dict) -> dict[str, object]:
@@ -145,7 +154,9 @@ class Oracle:
                 cells[f"{group.prefix}_{rate.name}_{label}"] = value
         for m in group.recency:
             seen = [e["event_ts"] for e in self.count(own, m)]
-            cells[f"{group.prefix}_{m}_recency_s"] = (at - max(seen)) / timedelta(microseconds=1) / 1e6 if seen else None
+            cells[f"{group.prefix}_{m}_recency_s"] = (
+                (at - max(seen)) / timedelta(microseconds=1) / 1e6 if seen else None
+            )
         return cells
 
 

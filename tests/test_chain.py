@@ -70,7 +70,9 @@ def test_labels_equal_a_brute_force_reading_of_the_rules(world):
     config, _ = world
     engagements = [e for e in rows_of(config, "engagements") if e["impression_id"] is not None]
     for row in rows_of(config, "labels"):
-        own = [e for e in engagements if e["impression_id"] == row["impression_id"] and e["event_ts"] >= row["event_ts"]]
+        own = [
+            e for e in engagements if e["impression_id"] == row["impression_id"] and e["event_ts"] >= row["event_ts"]
+        ]
         own = [e for e in own if e["ds"] <= row["ds"] + timedelta(days=1)]
 
         def within(action: str, window: timedelta, own=own, row=row) -> list[dict]:
@@ -91,7 +93,8 @@ def test_every_receipt_accounts_for_every_row(world):
     config, outcomes = world
     receipts = [r for outcome in outcomes for r in outcome.receipts]
     assert receipts and all(
-        r.rows_in == r.rows_out + r.rows_quarantined + r.rows_duplicate + r.rows_sampled_out + r.rows_immature for r in receipts
+        r.rows_in == r.rows_out + r.rows_quarantined + r.rows_duplicate + r.rows_sampled_out + r.rows_immature
+        for r in receipts
     )
     ingested = [r for r in receipts if r.job == "ingest"]
     assert sum(r.rows_quarantined for r in ingested) == len(rows_of(config, "quarantine")) > 0
@@ -107,7 +110,17 @@ def test_a_second_run_does_nothing(spark, world):
 
 
 def hashes(config) -> dict:
-    names = ("impressions", "engagements", "user_profile", "item_profile", "labels", "spine", "training_set", "sampling_rates", "coverage")
+    names = (
+        "impressions",
+        "engagements",
+        "user_profile",
+        "item_profile",
+        "labels",
+        "spine",
+        "training_set",
+        "sampling_rates",
+        "coverage",
+    )
     latest = latest_receipts(config)
     return {
         (job, day, name): value

@@ -58,7 +58,9 @@ def test_names_generated_twice_are_refused():
 
 def test_one_line_adds_a_window():
     before = {f.name for f in feature_columns(load_config())}
-    after = {f.name for f in feature_columns(load_config(settings=["features.groups.user_by_format.windows=[7d, 14d]"]))}
+    after = {
+        f.name for f in feature_columns(load_config(settings=["features.groups.user_by_format.windows=[7d, 14d]"]))
+    }
     assert after - before == {"user_by_format_click_count_14d", "user_by_format_click_rate_smoothed_14d"}
 
 
@@ -82,7 +84,13 @@ def test_paths_in_an_overlay_are_relative_to_it_and_its_features_replace(tmp_pat
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("a: 1\na: 2\n", "twice"), ("- 1\n", "a list"), ("a: [", "YAML"), ("extends: mine.yaml\n", "circle"), ("!!python/object:os.system {}", "YAML")],
+    [
+        ("a: 1\na: 2\n", "twice"),
+        ("- 1\n", "a list"),
+        ("a: [", "YAML"),
+        ("extends: mine.yaml\n", "circle"),
+        ("!!python/object:os.system {}", "YAML"),
+    ],
 )
 def test_files_that_are_no_configuration_are_refused(tmp_path, text, complaint):
     (tmp_path / "mine.yaml").write_text(text)
@@ -96,7 +104,13 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_durations_have_one_name():
-    assert [duration_name(parse_duration(t)) for t in ("24h", "90m", "168h", "3600s", "0")] == ["1d", "90m", "7d", "1h", "0d"]
+    assert [duration_name(parse_duration(t)) for t in ("24h", "90m", "168h", "3600s", "0")] == [
+        "1d",
+        "90m",
+        "7d",
+        "1h",
+        "0d",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,23 @@ def test_window_sums_equal_brute_force_with_late_events(seed, spread):
     as_of = np.concatenate([rng.integers(-2 * spread, 2 * spread, 100), event[:100], event[100:150] + 1, visible[:50]])
     widths = [1, max(spread // 7, 2), spread]
     as_of[::7] = event[rng.integers(0, n, len(as_of[::7]))] + widths[1]  # exactly at as_of - w
-    edges = window_edges(codes, event, visible, query_codes=query_codes, as_of=as_of, widths=widths, n_codes=n_codes + 2)
+    edges = window_edges(
+        codes, event, visible, query_codes=query_codes, as_of=as_of, widths=widths, n_codes=n_codes + 2
+    )
     for number, width in enumerate(widths):
-        expected = [brute(codes, event, visible, values, code=c, as_of=a, width=width) for c, a in zip(query_codes, as_of, strict=True)]
+        expected = [
+            brute(codes, event, visible, values, code=c, as_of=a, width=width)
+            for c, a in zip(query_codes, as_of, strict=True)
+        ]
         assert window_sums(edges, values, window=number).tolist() == expected
 
 
 @pytest.mark.parametrize(("offset", "inside"), [(-1, 1), (0, 0), (1, 0)])
 def test_an_event_at_as_of_is_outside_the_window(offset, inside):
     at = np.array([1_000_000])
-    edges = window_edges(np.array([0]), at + offset, at + offset, query_codes=np.array([0]), as_of=at, widths=[10], n_codes=1)
+    edges = window_edges(
+        np.array([0]), at + offset, at + offset, query_codes=np.array([0]), as_of=at, widths=[10], n_codes=1
+    )
     assert window_sums(edges, np.array([1]), window=0).tolist() == [inside]
 
 
@@ -47,7 +54,13 @@ def test_an_event_at_as_of_minus_w_is_inside_the_window(offset, inside):
 
 def test_an_event_visible_only_after_it_left_the_window_never_counts():
     edges = window_edges(
-        np.zeros(1, int), np.array([0]), np.array([10]), query_codes=np.zeros(30, int), as_of=np.arange(30), widths=[10, 11], n_codes=1
+        np.zeros(1, int),
+        np.array([0]),
+        np.array([10]),
+        query_codes=np.zeros(30, int),
+        as_of=np.arange(30),
+        widths=[10, 11],
+        n_codes=1,
     )
     assert window_sums(edges, np.array([1]), window=0).sum() == 0
     assert np.flatnonzero(window_sums(edges, np.array([1]), window=1)).tolist() == [11]
@@ -56,13 +69,17 @@ def test_an_event_visible_only_after_it_left_the_window_never_counts():
 def test_prefixes_may_wrap_where_the_window_itself_fits():
     values = np.full(5000, 2**52, dtype=np.int64)
     moment = np.arange(5000)
-    edges = window_edges(np.zeros(5000, int), moment, moment, query_codes=np.array([0]), as_of=np.array([5000]), widths=[3], n_codes=1)
+    edges = window_edges(
+        np.zeros(5000, int), moment, moment, query_codes=np.array([0]), as_of=np.array([5000]), widths=[3], n_codes=1
+    )
     assert window_sums(edges, values, window=0).tolist() == [3 * 2**52]
 
 
 def test_no_events_at_all_give_zeros():
     nothing = np.empty(0, dtype=np.int64)
-    edges = window_edges(nothing, nothing, nothing, query_codes=np.array([0, 1]), as_of=np.array([5, 6]), widths=[2], n_codes=2)
+    edges = window_edges(
+        nothing, nothing, nothing, query_codes=np.array([0, 1]), as_of=np.array([5, 6]), widths=[2], n_codes=2
+    )
     assert window_sums(edges, nothing, window=0).tolist() == [0, 0]
     assert last_seen(edges, nothing, nothing, present=nothing.astype(bool))[1].tolist() == [False, False]
 

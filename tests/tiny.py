@@ -36,20 +36,45 @@ def write_world(landing: Path, *, first: date, days: int, per_day: int = 60) -> 
 
 
 IMPRESSION = {
-    "impression_id": "Int64", "request_id": "Int64", "request_ts": "ts", "user_id": "Int64", "item_id": "Int64",
-    "event_ts": "ts", "arrival_ts": "ts", "position": "Int32", "scene": "string", "device": "string",
+    "impression_id": "Int64",
+    "request_id": "Int64",
+    "request_ts": "ts",
+    "user_id": "Int64",
+    "item_id": "Int64",
+    "event_ts": "ts",
+    "arrival_ts": "ts",
+    "position": "Int32",
+    "scene": "string",
+    "device": "string",
 }
 ENGAGEMENT = {
-    "impression_id": "Int64", "user_id": "Int64", "item_id": "Int64", "action": "string", "value": "float64",
-    "event_ts": "ts", "arrival_ts": "ts",
+    "impression_id": "Int64",
+    "user_id": "Int64",
+    "item_id": "Int64",
+    "action": "string",
+    "value": "float64",
+    "event_ts": "ts",
+    "arrival_ts": "ts",
 }
 USER = {
-    "user_id": "Int64", "valid_from": "ts", "valid_to": "ts", "gender": "string", "age": "Int32", "age_band": "string",
+    "user_id": "Int64",
+    "valid_from": "ts",
+    "valid_to": "ts",
+    "gender": "string",
+    "age": "Int32",
+    "age_band": "string",
     "registered_ts": "ts",
 }
 ITEM = {
-    "item_id": "Int64", "valid_from": "ts", "valid_to": "ts", "author_id": "Int64", "category": "string",
-    "format": "string", "duration_s": "float64", "publish_ts": "ts", "quality_score": "float64",
+    "item_id": "Int64",
+    "valid_from": "ts",
+    "valid_to": "ts",
+    "author_id": "Int64",
+    "category": "string",
+    "format": "string",
+    "duration_s": "float64",
+    "publish_ts": "ts",
+    "quality_score": "float64",
 }
 
 
@@ -58,7 +83,10 @@ def frame_of(rows: list[dict], columns: dict[str, str]) -> pd.DataFrame:
     made = {}
     for name, kind in columns.items():
         values = [row.get(name) for row in rows]
-        made[name] = pd.Series(pd.to_datetime(values, utc=True) if kind == "ts" else values, dtype="datetime64[us, UTC]" if kind == "ts" else kind)
+        made[name] = pd.Series(
+            pd.to_datetime(values, utc=True) if kind == "ts" else values,
+            dtype="datetime64[us, UTC]" if kind == "ts" else kind,
+        )
     return pd.DataFrame(made)
 
 
@@ -80,13 +108,20 @@ def _day_rows(made: dict, rng: np.random.Generator, *, first: date, day: date, d
         if kind == 1:  # on an hour, or a microsecond beside it: at as_of and at as_of - w of others
             moment = moment.replace(minute=0, second=0, microsecond=0) + int(rng.integers(-1, 2)) * MICRO
             moment = max(moment, start)
-        late = [timedelta(seconds=int(rng.integers(0, 90))), HOUR, 26 * HOUR, timedelta(days=2)][int(rng.choice(4, p=[0.7, 0.1, 0.1, 0.1]))]
+        late = [timedelta(seconds=int(rng.integers(0, 90))), HOUR, 26 * HOUR, timedelta(days=2)][
+            int(rng.choice(4, p=[0.7, 0.1, 0.1, 0.1]))
+        ]
         shown = {
-            "impression_id": (day - date(2024, 1, 1)).days * 1000 + n, "request_id": (day - date(2024, 1, 1)).days * 1000 + n // 4,
+            "impression_id": (day - date(2024, 1, 1)).days * 1000 + n,
+            "request_id": (day - date(2024, 1, 1)).days * 1000 + n // 4,
             "request_ts": None if kind == 2 else moment - timedelta(milliseconds=int(rng.integers(0, 1500))),
             "user_id": int(rng.integers(0, USERS)) or None if n % 29 == 28 else int(rng.integers(1, USERS)),
-            "item_id": int(min(rng.zipf(1.5), ITEMS)), "event_ts": moment, "arrival_ts": None if kind == 3 else moment + late,
-            "position": n % 8, "scene": [None, "feed", "search"][int(rng.choice(3, p=[0.1, 0.6, 0.3]))], "device": "phone",
+            "item_id": int(min(rng.zipf(1.5), ITEMS)),
+            "event_ts": moment,
+            "arrival_ts": None if kind == 3 else moment + late,
+            "position": n % 8,
+            "scene": [None, "feed", "search"][int(rng.choice(3, p=[0.1, 0.6, 0.3]))],
+            "device": "phone",
         }
         land("impressions", dict(shown))
         _engage(land, rng, shown, moment)
@@ -126,13 +161,25 @@ def _engage(land, rng: np.random.Generator, shown: dict, moment: datetime) -> No
 def _profiles(landing: Path, first: date) -> None:
     early = datetime(2024, 1, 1, tzinfo=UTC)
     users = [
-        {"user_id": u, "valid_from": early, "gender": ["f", "m", None][u % 3], "age": 20 + u, "age_band": "20s", "registered_ts": early}
+        {
+            "user_id": u,
+            "valid_from": early,
+            "gender": ["f", "m", None][u % 3],
+            "age": 20 + u,
+            "age_band": "20s",
+            "registered_ts": early,
+        }
         for u in range(1, USERS - 1)
     ]
     items = [
         {
-            "item_id": i, "valid_from": early, "author_id": [10, 11, None][i % 3], "category": ["a", "b", "", None][i % 4],
-            "format": "video" if i % 2 else "note", "duration_s": 30.0 if i % 2 else None, "publish_ts": early,
+            "item_id": i,
+            "valid_from": early,
+            "author_id": [10, 11, None][i % 3],
+            "category": ["a", "b", "", None][i % 4],
+            "format": "video" if i % 2 else "note",
+            "duration_s": 30.0 if i % 2 else None,
+            "publish_ts": early,
             "quality_score": float("nan") if i == 3 else i / 10,
         }
         for i in range(1, ITEMS)
@@ -141,13 +188,34 @@ def _profiles(landing: Path, first: date) -> None:
     write_day(landing, "item_profile", first, frame_of(items, ITEM))
     second, third = first + timedelta(days=1), first + timedelta(days=2)
     at = day_start(second, ZONE) + 10 * HOUR
-    write_day(landing, "user_profile", second, frame_of([
-        {**users[0], "valid_from": at, "gender": "m"},  # a change in the middle of the day it lands
-        {**users[1], "valid_to": at},  # sets valid_to: a gap from there on, known from the start of this day
-        {**users[2], "gender": "x"},  # a repeat that contradicts: the first stands
-    ], USER))
-    write_day(landing, "item_profile", third, frame_of([
-        {**items[0], "valid_from": at, "category": "b", "author_id": 11},  # lands a day late
-        {**items[1], "valid_from": at + HOUR, "valid_to": at + 9 * HOUR, "category": "c"},  # ends: the older one holds again
-        {**items[2], "valid_from": at, "valid_to": at},  # an empty version: refused
-    ], ITEM))
+    write_day(
+        landing,
+        "user_profile",
+        second,
+        frame_of(
+            [
+                {**users[0], "valid_from": at, "gender": "m"},  # a change in the middle of the day it lands
+                {**users[1], "valid_to": at},  # sets valid_to: a gap from there on, known from the start of this day
+                {**users[2], "gender": "x"},  # a repeat that contradicts: the first stands
+            ],
+            USER,
+        ),
+    )
+    write_day(
+        landing,
+        "item_profile",
+        third,
+        frame_of(
+            [
+                {**items[0], "valid_from": at, "category": "b", "author_id": 11},  # lands a day late
+                {
+                    **items[1],
+                    "valid_from": at + HOUR,
+                    "valid_to": at + 9 * HOUR,
+                    "category": "c",
+                },  # ends: the older one holds again
+                {**items[2], "valid_from": at, "valid_to": at},  # an empty version: refused
+            ],
+            ITEM,
+        ),
+    )

@@ -28,9 +28,7 @@ def _check_actions(config: "Config") -> None:
     known = {"impression", *config.ingest.actions}
     for name, metric in config.features.metrics.items():
         if metric.action not in known:
-            raise ValueError(
-                f"features.metrics.{name}.action: found {metric.action!r}, wanted one of {sorted(known)}"
-            )
+            raise ValueError(f"features.metrics.{name}.action: found {metric.action!r}, wanted one of {sorted(known)}")
         if metric.value and metric.action not in config.ingest.value_actions:
             raise ValueError(
                 f"features.metrics.{name}.value: found true on {metric.action!r}, which carries no value, "
@@ -38,9 +36,7 @@ def _check_actions(config: "Config") -> None:
             )
     unknown = sorted(set(config.labels.windows) - known)
     if unknown:
-        raise ValueError(
-            f"labels.windows: found {unknown}, wanted actions of ingest.actions {sorted(known)}"
-        )
+        raise ValueError(f"labels.windows: found {unknown}, wanted actions of ingest.actions {sorted(known)}")
 
 
 def _check_segments(config: "Config") -> None:
@@ -57,11 +53,11 @@ def _check_segments(config: "Config") -> None:
             raise ValueError(
                 f"features.groups.{name}.segment: found {group.segment!r}, wanted {source}.<one of {columns[source]}>"
             )
-    if any(g.entity == "author" for g in config.features.groups.values()):
-        if config.profiles.item.columns.get("author_id") != "bigint":
-            raise ValueError(
-                "profiles.item.columns: found no author_id: bigint, wanted it because a group has entity: author"
-            )
+    authors = any(g.entity == "author" for g in config.features.groups.values())
+    if authors and config.profiles.item.columns.get("author_id") != "bigint":
+        raise ValueError(
+            "profiles.item.columns: found no author_id: bigint, wanted it because a group has entity: author"
+        )
 
 
 def _check_midnight(config: "Config") -> None:
@@ -93,9 +89,7 @@ def _check_unique_names(config: "Config") -> None:
         )
     taken = sorted(set(names) & RESERVED)
     if taken:
-        raise ValueError(
-            f"features: found {taken}, wanted names that the training set does not use itself"
-        )
+        raise ValueError(f"features: found {taken}, wanted names that the training set does not use itself")
 
 
 def _check_slices(config: "Config") -> None:
@@ -105,6 +99,4 @@ def _check_slices(config: "Config") -> None:
     known |= set(config.context.columns)
     unknown = sorted(set(config.coverage.slices) - known)
     if unknown:
-        raise ValueError(
-            f"coverage.slices: found {unknown}, wanted some of {sorted(known)} or an empty list"
-        )
+        raise ValueError(f"coverage.slices: found {unknown}, wanted some of {sorted(known)} or an empty list")

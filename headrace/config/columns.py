@@ -14,8 +14,21 @@ __all__ = ["RESERVED", "Feature", "feature_columns", "group_columns", "source_co
 FeatureType = Literal["bigint", "double", "int", "string", "boolean"]
 
 RESERVED = frozenset(
-    "impression_id request_id request_ts user_id item_id author_id event_ts arrival_ts ds "
-    "sampling_stratum sampling_rate sample_weight feature_states".split()
+    [
+        "impression_id",
+        "request_id",
+        "request_ts",
+        "user_id",
+        "item_id",
+        "author_id",
+        "event_ts",
+        "arrival_ts",
+        "ds",
+        "sampling_stratum",
+        "sampling_rate",
+        "sample_weight",
+        "feature_states",
+    ]
 )
 _CONTEXT_TYPES: dict[str, FeatureType] = {"position": "int"}
 _CLOCK: tuple[tuple[str, FeatureType, str], ...] = (
@@ -61,10 +74,7 @@ def feature_columns(config: "Config") -> list[Feature]:
 
 
 def _context_columns(config: "Config") -> list[Feature]:
-    clock = [
-        Feature(n, t, u, "context", None, f"{n[8:]} at request_ts in timezone")
-        for n, t, u in _CLOCK
-    ]
+    clock = [Feature(n, t, u, "context", None, f"{n[8:]} at request_ts in timezone") for n, t, u in _CLOCK]
     return clock + [
         Feature(n, _CONTEXT_TYPES.get(n, "string"), "", "context", None, f"{n} of the impression")
         for n in config.context.columns
@@ -127,9 +137,7 @@ def group_columns(features: "FeaturesConfig", name: str, group: "Group") -> list
     for m in group.recency:
         what = f"as_of - last visible {m}"
         column = f"{group.prefix}_{m}_recency_s"
-        columns.append(
-            Feature(column, "double", "s", f"group:{name}", defaults.get("recency"), what)
-        )
+        columns.append(Feature(column, "double", "s", f"group:{name}", defaults.get("recency"), what))
     return columns
 
 

@@ -48,9 +48,7 @@ class Group(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     entity: Literal["user", "item", "author"]
-    segment: Annotated[str, Field(pattern=r"^(user|item|impression)\.[a-z][a-z0-9_]*$")] | None = (
-        None
-    )
+    segment: Annotated[str, Field(pattern=r"^(user|item|impression)\.[a-z][a-z0-9_]*$")] | None = None
     windows: Annotated[list[Duration], Field(min_length=1)]
     delay: Duration
     refresh: Duration
@@ -123,18 +121,12 @@ class FeaturesConfig(BaseModel):
         where = f"groups.{name}"
         unknown = sorted(set(group.metric_names) - set(self.metrics))
         if unknown:
-            raise ValueError(
-                f"{where}: found metrics {unknown}, wanted some of {sorted(self.metrics)}"
-            )
+            raise ValueError(f"{where}: found metrics {unknown}, wanted some of {sorted(self.metrics)}")
         valueless = [m for m in group.summed if not self.metrics[m].value]
         if valueless:
-            raise ValueError(
-                f"{where}: found sum or mean of {valueless}, wanted metrics with value: true"
-            )
+            raise ValueError(f"{where}: found sum or mean of {valueless}, wanted metrics with value: true")
         if group.refresh not in _REFRESHES:
-            raise ValueError(
-                f"{where}.refresh: found {duration_name(group.refresh)}, wanted 0, 1h or 1d"
-            )
+            raise ValueError(f"{where}.refresh: found {duration_name(group.refresh)}, wanted 0, 1h or 1d")
         names = [duration_name(w) for w in group.windows]
         if len(set(names)) < len(names):
             raise ValueError(f"{where}.windows: found {names} with a repeat, wanted each once")

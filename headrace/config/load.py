@@ -80,9 +80,7 @@ class _UniqueKeys(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -90,9 +88,7 @@ class _UniqueKeys(yaml.SafeLoader):
 def _layers(path: Path, *, seen: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
     """The file and what it extends, base first. Paths inside are made relative to their own file."""
     if path.resolve() in seen:
-        raise ConfigError(
-            f"{path}: extends", found="a circle", wanted="a chain that ends", remedy="break it"
-        )
+        raise ConfigError(f"{path}: extends", found="a circle", wanted="a chain that ends", remedy="break it")
     layer = _read(path)
     parent = layer.pop("extends", None)
     for key in ("root", "landing", "features"):
@@ -143,9 +139,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _with_features(
-    layer: dict[str, Any], origins: list[tuple[str, dict[str, Any]]]
-) -> dict[str, Any]:
+def _with_features(layer: dict[str, Any], origins: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     """A path under `features` becomes the groups it names."""
     path = layer.get("features")
     if not isinstance(path, str):
@@ -172,21 +166,15 @@ def _explain(error: ValidationError, origins: list[tuple[str, dict[str, Any]]]) 
             remedy=f"check the spelling, or remove it{more}",
         )
     if first["type"] == "missing":
-        return ConfigError(
-            where, found="nothing", wanted="a value", remedy=f"add it; see conf/base.yaml{more}"
-        )
+        return ConfigError(where, found="nothing", wanted="a value", remedy=f"add it; see conf/base.yaml{more}")
     if first["type"] == "value_error" and ", wanted " in message:
         found, wanted = message.split(", wanted ", 1)
         head, _, found = found.rpartition("found ")
         inner = head.strip(" :").split(".") if head.strip(" :") else []
         full = inner if inner[:1] == path[:1] or not path else [*path, *inner]
         where = f"{_origin(full, origins)}: {'.'.join(full) or key}"
-        return ConfigError(
-            where, found=found, wanted=wanted, remedy=f"change it in that file{more}"
-        )
-    return ConfigError(
-        where, found=repr(given)[:120], wanted=message, remedy=f"change it in that file{more}"
-    )
+        return ConfigError(where, found=found, wanted=wanted, remedy=f"change it in that file{more}")
+    return ConfigError(where, found=repr(given)[:120], wanted=message, remedy=f"change it in that file{more}")
 
 
 def _origin(path: Sequence[str], origins: list[tuple[str, dict[str, Any]]]) -> str:

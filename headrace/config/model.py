@@ -96,9 +96,7 @@ class LabelsConfig(Strict):
         named = {*self.implies, *self.implies.values(), *self.positive}
         unknown = sorted(named - set(self.windows))
         if unknown:
-            raise ValueError(
-                f"found {unknown} in implies or positive, wanted actions that have a label window"
-            )
+            raise ValueError(f"found {unknown} in implies or positive, wanted actions that have a label window")
         zero = sorted(a for a, w in self.windows.items() if w <= timedelta(0))
         if zero or self.watch_window <= timedelta(0):
             raise ValueError(f"found an empty label window {zero or 'watch'}, wanted one above 0")
