@@ -29,18 +29,20 @@ def make_world(
     console: Console,
 ) -> None:
     """Simulate and print what was made."""
-    from simulation import WorldSpec, simulate
+    from simulation import simulate, world_spec
 
-    spec = WorldSpec(
-        seed=seed,
-        first_day=first_day,
-        days=days,
-        impressions_per_day=impressions_per_day,
-        timezone=timezone,
-        format=format,
-        users=max(200, impressions_per_day // 10),
-        items=max(150, impressions_per_day // 17),
-        authors=max(20, impressions_per_day // 170),
+    spec = world_spec(
+        {
+            "seed": seed,
+            "first_day": first_day,
+            "days": days,
+            "impressions_per_day": impressions_per_day,
+            "timezone": timezone,
+            "format": format,
+            "users": max(200, impressions_per_day // 10),
+            "items": max(150, impressions_per_day // 17),
+            "authors": max(20, impressions_per_day // 170),
+        }
     )
     with _progress(console) as bar:
         task = bar.add_task("simulating days", total=days)
@@ -61,7 +63,15 @@ def adapt_log(name: str, *, source: Path, out: Path, overwrite: bool, console: C
     """Adapt and print what was made, and what the source lacks."""
     from adapters import adapt
 
-    summary = adapt(name, source=source, out=out, overwrite=overwrite)
+    with _progress(console) as bar:
+        task = bar.add_task(f"adapting {name}", total=None)
+        summary = adapt(
+            name,
+            source=source,
+            out=out,
+            overwrite=overwrite,
+            progress=lambda _table, rows: bar.update(task, completed=rows),
+        )
     span = f"{summary.days[0]} .. {summary.days[-1]}" if summary.days else "no day"
     console.print(f"{name}: {span} into {out}")
     for table, rows in summary.rows.items():

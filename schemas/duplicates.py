@@ -64,7 +64,12 @@ def sort_out(rows: DataFrame, earlier: DataFrame, *, name: str, columns: list[st
     )
     both = _with_orphans(new.unionByName(earlier.withColumn(EARLIER, F.lit(True)), allowMissingColumns=True), name)
     arrival = F.coalesce("arrival_ts", "event_ts")
-    order = ["ds", F.desc(EARLIER), arrival.asc_nulls_last(), *[F.col(c).asc_nulls_last() for c in others]]
+    order: list[Column] = [
+        F.col("ds"),
+        F.desc(EARLIER),
+        arrival.asc_nulls_last(),
+        *[F.col(c).asc_nulls_last() for c in others],
+    ]
     by_key = Window.partitionBy(*event_key(name)).orderBy(*order)
     fresh = _fresh(F.lag("ds").over(by_key), horizon)
     placed = both.withColumn("_stands", ~F.col(EARLIER) & fresh)
@@ -91,7 +96,12 @@ def sort_out_profiles(rows: DataFrame, earlier: DataFrame, *, key: str, columns:
     others = sorted(c for c in columns if c not in {"ds", key, "valid_from"})
     new = rows.withColumns({EARLIER: F.lit(False), "sets_valid_to": F.lit(False)})
     both = new.unionByName(earlier.withColumn(EARLIER, F.lit(True)), allowMissingColumns=True)
-    order = ["ds", F.desc(EARLIER), "sets_valid_to", *[F.col(c).asc_nulls_last() for c in others]]
+    order: list[Column] = [
+        F.col("ds"),
+        F.desc(EARLIER),
+        F.col("sets_valid_to"),
+        *[F.col(c).asc_nulls_last() for c in others],
+    ]
     by_key = Window.partitionBy(key, "valid_from").orderBy(*order)
     before = by_key.rowsBetween(Window.unboundedPreceding, -1)
     placed = both.withColumns(

@@ -262,8 +262,8 @@ def _count_committed(
                 result[row["ds"]].notes["conflicting_duplicates"] = row["c"]
     if tables.exists(config, "quarantine") and any(day.quarantined for day in result.values()):
         refused = tables.read(spark, config, "quarantine", days=days).where(F.col("table_name") == name)
-        for day in result.values():
-            day.quarantined = 0
+        for made in result.values():
+            made.quarantined = 0
         for row in refused.groupBy("ds", "reason").count().collect():
             result[row["ds"]].quarantined += row["count"]
             result[row["ds"]].notes[f"quarantined_{row['reason']}"] = row["count"]

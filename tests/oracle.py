@@ -69,7 +69,7 @@ class Oracle:
 
     def segment_of(self, event: dict, group: Group) -> tuple[object, datetime | None]:
         """Segment value, and the later arrival where it comes from the impression (S12)."""
-        source, column = group.segment.split(".")
+        source, column = str(group.segment).split(".")
         if source != "impression":
             profile = event["profiles"][source]
             return profile and profile[column], None
@@ -165,5 +165,5 @@ def units(events: list[dict]) -> int:
 
 
 def _column(group: Group) -> str:
-    source, column = group.segment.split(".")
+    source, column = str(group.segment).split(".")
     return column if source == "impression" else f"{source}_{column}"

@@ -29,7 +29,8 @@ def test_every_statistic_equals_the_brute_force_oracle(world, oracle):
     features = feature_columns(config)
     position = {f.name: i for i, f in enumerate(features)}
     defaults = {f.name: f.default for f in features}
-    wrong, seen = [], Counter()
+    wrong: list[tuple] = []
+    seen: Counter[str] = Counter()
     for row in rows_of(config, "training_set"):
         for group in config.features.groups:
             for name, expected in oracle.group_cells(group, row).items():
