@@ -22,7 +22,11 @@ def spark() -> Iterator:
     from headrace.session import spark_session
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    conf = {"spark.default.parallelism": "2", "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2"}
+    conf = {
+        "spark.default.parallelism": "2",
+        "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # tiny data: compiling well costs more than it saves
+    }
     settings = SparkConfig(master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", conf=conf)
     session = spark_session(settings, app="headrace tests")
     yield session
