@@ -5,7 +5,7 @@ deltalake's own pyarrow bridges can abort the interpreter at exit; explicit file
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -19,11 +19,12 @@ __all__ = ["DeltaFile", "delta_files", "file_system", "is_table", "open_dataset"
 
 @dataclass(frozen=True)
 class DeltaFile:
-    """One data file of a table partitioned by ds; `rows` as the log says."""
+    """One data file of a table partitioned by ds; `rows` and the earliest event_ts, where known, as the log says."""
 
     path: str
     ds: date
     rows: int
+    first_event: datetime | None = None
 
 
 def file_system(uri: str) -> tuple[fs.FileSystem, str]:
@@ -45,7 +46,12 @@ def delta_files(uri: str, *, days: Sequence[date] | None = None, version: int | 
         return []
     wanted = None if days is None else set(days)
     columns = [actions.column(n).to_pylist() for n in ("path", "partition.ds", "num_records")]
-    found = [DeltaFile(unquote(path), ds, rows) for path, ds, rows in zip(*columns, strict=True)]
+    earliest = (
+        actions.column("min.event_ts").to_pylist()
+        if "min.event_ts" in actions.column_names
+        else [None] * len(columns[0])
+    )
+    found = [DeltaFile(unquote(path), *rest) for path, *rest in zip(*columns, earliest, strict=True)]
     return sorted((f for f in found if wanted is None or f.ds in wanted), key=lambda f: (f.ds, f.path))
 
 

@@ -12,6 +12,7 @@ from pyspark.sql import types as t
 
 from headrace.config import Config
 from headrace.delta import delta_files, is_table
+from headrace.errors import ConfigError
 from headrace.receipts import Receipt
 from schemas.tables import Table, table
 
@@ -19,6 +20,7 @@ __all__ = [
     "checked_against",
     "content_hashes",
     "exists",
+    "first_event_day",
     "read",
     "row_counts",
     "table_uri",
@@ -87,11 +89,24 @@ def _ensure(spark: SparkSession, config: Config, made: Table) -> None:
         builder.addColumns(made.schema).partitionedBy("ds").comment(f"One row per {made.grain}").execute()
         return
     have = spark.read.format("delta").load(table_uri(config, made.name)).schema
+    _check_types(config, made, have)
     if set(made.schema.names) - set(have.names):
         # A column can only be added as nullable; the rows of older days have no value for it.
         added = [t.StructField(f.name, f.dataType, True, f.metadata) for f in made.schema if f.name not in have.names]
         empty = spark.createDataFrame([], t.StructType([*have.fields, *added]))
         empty.write.format("delta").mode("append").option("mergeSchema", "true").save(table_uri(config, made.name))
+
+
+def _check_types(config: Config, made: Table, have: t.StructType) -> None:
+    """Columns may come and go with the configuration; a column that changes its type would break every older day."""
+    for field in made.schema:
+        if field.name in have.names and have[field.name].dataType != field.dataType:
+            raise ConfigError(
+                f"{table_uri(config, made.name)}: column {field.name}",
+                found=f"{have[field.name].dataType.simpleString()} in the table",
+                wanted=f"{field.dataType.simpleString()}, as the configuration now says",
+                remedy="give the group or column another name, or write to another root",
+            )
 
 
 def version_of(config: Config, name: str) -> int:
@@ -135,6 +150,15 @@ def _text(row: t.Row | None) -> str:
         return "empty"
     mask = (1 << 64) - 1
     return f"{row['n']:x}-{row['x'] & mask:016x}-{row['low'] & mask:x}-{row['high'] & mask:x}"
+
+
+def first_event_day(config: Config, name: str, *, days: Sequence[date]) -> date | None:
+    """UTC day of the earliest event_ts in `days`, from the Delta log; None where the log does not say."""
+    files = (
+        [file for file in delta_files(table_uri(config, name), days=days) if file.rows] if exists(config, name) else []
+    )
+    moments = [file.first_event for file in files if file.first_event is not None]
+    return min(moments).date() if moments and len(moments) == len(files) else None
 
 
 def total_rows(config: Config, name: str) -> int:

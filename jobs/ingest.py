@@ -8,6 +8,7 @@ from headrace.config import Config
 from headrace.job import main
 from headrace.receipts import Receipt
 from schemas.ingest import INGESTED, ingest_table, survey
+from schemas.reading import unreadable_files
 from schemas.receipts import ingest_receipts
 
 __all__ = ["build"]
@@ -16,7 +17,8 @@ __all__ = ["build"]
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Survey everything first, so that an unreadable file stops the run before anything is written."""
     landed = [survey(config, name, days=days) for name in INGESTED]
-    results = {found.name: ingest_table(spark, config, found) for found in landed}
+    with unreadable_files():
+        results = {found.name: ingest_table(spark, config, found) for found in landed}
     return ingest_receipts(spark, config, results, days=days)
 
 

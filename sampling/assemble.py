@@ -43,7 +43,10 @@ def labelled(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Da
     if duration is None:
         placed = placed.withColumn("item_duration_s", F.lit(None).cast("double"))
     last = max(days) + timedelta(days=config.labels.maturity_days)
-    engagements = tables.read(spark, config, "engagements", last=last)
+    # What follows an impression is stamped no earlier, and lands at most a day (and a timezone) before its own stamp.
+    earliest = tables.first_event_day(config, "impressions", days=days)
+    first = None if earliest is None else earliest - timedelta(days=2)
+    engagements = tables.read(spark, config, "engagements", first=first, last=last)
     return build_labels(placed, engagements, config.labels)
 
 

@@ -1,14 +1,18 @@
 """Landing files to one raw frame per set of like files: the file's own columns, its day and its path."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 
+from headrace.errors import InputError
 from schemas.landing import LandingFile
 
-__all__ = ["CORRUPT", "DAY", "SOURCE", "alike", "read_raw"]
+__all__ = ["CORRUPT", "DAY", "SOURCE", "alike", "read_raw", "unreadable_files"]
 
 CORRUPT, DAY, SOURCE = "_corrupt_record", "_ds", "_source_file"
 
@@ -44,3 +48,20 @@ def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[
     return raw.select(
         *own, corrupt.alias(CORRUPT), F.col("ds").cast("date").alias(DAY), F.col("_metadata.file_path").alias(SOURCE)
     )
+
+
+@contextmanager
+def unreadable_files() -> Iterator[None]:
+    """Turn Spark's report of a file that breaks while it is read (a torn page, a cut .gz) into an InputError."""
+    try:
+        yield
+    except PySparkException as error:
+        found = re.search(r"FAILED_READ_FILE.*?reading file (\S+?)\.? ", str(error), re.DOTALL)
+        if found is None:
+            raise
+        raise InputError(
+            found.group(1),
+            found="a file that breaks off or is damaged inside",
+            wanted="a whole file",
+            remedy="land it again, or move it out of landing, and run the day again: nothing of it is published",
+        ) from None

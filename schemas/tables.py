@@ -280,8 +280,8 @@ def tiles_schema(config: Config, name: str) -> Table:
         "visible_hour timestamp! start of the tile of visible_ts (the exact moment with refresh 0)",
         "known_ts timestamp! earliest visible_ts of any event of the entity in this row, segment aside",
     ]
-    lines += [f"{m}_count bigint! {m} events" for m in group.counted]
-    lines += [f"{m}_sum bigint! sum of {m} in microunits" for m in group.summed]
+    lines += [f"{m}_count bigint {m} events" for m in group.counted]
+    lines += [f"{m}_sum bigint sum of {m} in microunits" for m in group.summed]
     lines += [f"{m}_last_ts timestamp latest {m} event_ts" for m in group.recency]
     lines += ["ds date! landing day"]
     grain = f"{group.entity}_id{' x segment' if kind else ''} x event_hour x visible_hour x ds"
@@ -318,7 +318,7 @@ _IMPRESSION_PART = """
 
 def label_columns(config: Config) -> str:
     """Label columns as schema lines, in the order of labels.windows."""
-    lines = [f"label_{action} int! 1 where a {action} followed in its label window" for action in config.labels.windows]
+    lines = [f"label_{action} int 1 where a {action} followed in its label window" for action in config.labels.windows]
     lines += ["label_watch_s double seconds watched, 0 for a video not watched; null where there is nothing to watch"]
     lines += ["label_completion double label_watch_s / duration_s; null without a duration"]
     return "\n".join(lines)

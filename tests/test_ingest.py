@@ -254,3 +254,14 @@ def test_a_day_that_is_not_mature_is_refused_with_the_moment_when_it_will_be(tmp
     with pytest.raises(InputError, match="2024-05-02 22:00 UTC") as refused:
         plan_run(config_of(tmp_path), ds=DAY, days=1)
     assert refused.value.exit_code == 4
+
+
+def test_a_file_damaged_inside_is_named(spark, tmp_path):
+    land(tmp_path, [SHOWN], [CLICK])
+    file = tmp_path / "landing" / "impressions" / f"ds={DAY}" / "more.jsonl.gz"
+    whole = gzip.compress(
+        b'{"impression_id": 9, "user_id": 2, "item_id": 3, "event_ts": "2024-05-01 12:00:00"}\n' * 20_000, 1
+    )
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged inside"):
+        ingest(spark, config_of(tmp_path))
