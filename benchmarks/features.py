@@ -8,10 +8,12 @@ from pathlib import Path
 
 from benchmarks.compare import compare
 from benchmarks.harness import Asked, alone, arguments, available, main, output_folder, run_rounds
-from benchmarks.record import finish, ratios, record
+from benchmarks.record import Target, finish, ratios, record
 from benchmarks.worlds import FEATURE_WORLDS, feature_world
 
 __all__ = ["bench", "contenders_of"]
+
+_TARGETS = (Target("headrace / duckdb", limit=0.75), Target("headrace / spark_tiles", limit=0.333))
 
 _KNOWN = ("headrace", "duckdb", "spark_tiles", "spark_raw")
 _PAIRS = (
@@ -50,6 +52,7 @@ def _run(asked: Asked) -> bool:
         asked,
         contenders=contenders,
         ratios=ratios(contenders, _PAIRS),
+        targets=_TARGETS if asked.scale == "full" else (),
         checks=_equality(asked.contenders, out),
         work=asdict(FEATURE_WORLDS[asked.scale]),
     )

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.tiles import segment_column
 from features.windows import Edges, Ints, first_seen, last_seen, sort_order, window_edges, window_sums
 from headrace.config import Group
 from headrace.durations import micros
@@ -53,8 +54,7 @@ class GroupPlan:
 
 def make_plan(name: str, group: Group, *, tile_micros: int, as_of: str) -> GroupPlan:
     """Plan of one group; `as_of` names the row column that holds its moment."""
-    source, _, column = (group.segment or "").partition(".")
-    segment = None if group.segment is None else column if source == "impression" else f"{source}_{column}"
+    segment = None if group.segment is None else segment_column(group)
     tick = tile_micros
     widths = tuple(micros(w) // tick for w in group.windows)
     return GroupPlan(name, group, f"{group.entity}_id", segment, as_of, tick, widths)

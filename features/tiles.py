@@ -145,6 +145,8 @@ def group_tiles(events: DataFrame, features: FeaturesConfig, *, name: str) -> Da
 def segment_column(group: Group) -> str:
     """Column of the log, or of the spine, that holds the group's segment value."""
     source, column = (group.segment or ".").split(".")
+    if group.segment == "item.author_id":
+        return "author_id"  # an id of its own, not a feature of the item
     return column if source == "impression" else f"{source}_{column}"
 
 

@@ -22,7 +22,7 @@ from schemas.landing import landed_days, landing_digest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["STEPS", "Plan", "Step", "StepOutcome", "plan_run", "run_step"]
+__all__ = ["STEPS", "Plan", "Step", "StepOutcome", "check_horizon", "plan_run", "run_step"]
 
 PROFILES = ("user_profile", "item_profile")
 
@@ -201,6 +201,23 @@ def check_maturity(config: Config, *, ds: date, landed: Sequence[date]) -> None:
         )
 
 
+def check_horizon(config: Config, *, days: Sequence[date]) -> None:
+    """Raise InputError (exit 4) unless the days of the duplicate horizon before `days` have been ingested (S9)."""
+    landed = landed_days(config.landing, "impressions")
+    start = config.start_ds or (landed[0] if landed else min(days))
+    done = {day for job, day in latest_receipts(config) if job == "ingest"} | set(days)
+    for day in sorted(days):
+        back = day - timedelta(days=config.ingest.duplicate_horizon_days)
+        lacking = [d for d in day_range(max(back, start), day - timedelta(days=1)) if d not in done]
+        if lacking:
+            raise InputError(
+                f"ingest of {day}",
+                found=f"{lacking[0]} not ingested",
+                wanted=f"the {config.ingest.duplicate_horizon_days} days before it, where its repeats are looked up",
+                remedy=f"headrace ingest --ds {day} --days {(day - lacking[0]).days + 1}, or headrace run, which does it",
+            )
+
+
 @dataclass(frozen=True)
 class StepOutcome:
     """What one step did."""
@@ -224,6 +241,7 @@ def run_step(
     asked = {day: _receipt_stub(known, step, day) for day in days}
     pending = [day for day in days if rebuild or not _is_done(known, asked[day])]
     receipts: list[Receipt] = []
+    _check_inputs(step, {day: asked[day] for day in pending})
     if pending:
         build = import_module(f"jobs.{step.name}").build
         made: dict[date, Receipt] = build(spark(), config, pending)
@@ -243,6 +261,21 @@ def run_step(
         receipts = write_receipts(config, receipts)
     seconds = (datetime.now(UTC) - started).total_seconds()
     return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts)
+
+
+def _check_inputs(step: Step, asked: dict[date, Receipt]) -> None:
+    """Raise InputError (exit 4) where a step before has not built the day."""
+    for day, receipt in asked.items():
+        absent = [
+            name for name, value in receipt.inputs.items() if value == "absent" and not name.startswith("landing/")
+        ]
+        if absent:
+            raise InputError(
+                f"{step.name} {day}",
+                found=f"no {', no '.join(absent)}",
+                wanted="the steps before it done for the day",
+                remedy=f"headrace run --ds {day} with the same configuration",
+            )
 
 
 def _receipt_stub(known: Known, step: Step, day: date) -> Receipt:

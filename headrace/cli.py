@@ -44,7 +44,8 @@ def main() -> None:
     try:
         app()
     except HeadraceError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error[/] {type(error).__name__}", str(error), sep="\n")
+        shown = Console(stderr=True, highlight=False, soft_wrap=True)
+        shown.print(f"error {type(error).__name__}: {error}", markup=False)
         sys.exit(error.exit_code)
 
 
@@ -177,7 +178,9 @@ def features_list(
 def train(
     ds: DayOption,
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    days: Annotated[int | None, typer.Option(help="Training days that end with --ds (default: train.days).")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="Training days that end with --ds (default: train.days).")
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:

@@ -1,5 +1,6 @@
 """Drive the chain: a progress line per step, a summary table at the end."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -58,9 +59,22 @@ def _show_step(config: Config, name: str, days: list[date], *, rebuild: bool, co
         outcome = run_step(_session(config), config, step, days=days, rebuild=rebuild)
     rows = sum(r.rows_out for r in outcome.receipts)
     built = f"built {_span(outcome.built)}: {rows:,} rows out, {outcome.seconds:.1f} s" if outcome.built else ""
+    refused = sum(r.rows_quarantined for r in outcome.receipts)
+    if refused:
+        built += f"; [bold yellow]{refused:,} rows quarantined[/] ({_top_reasons(outcome.receipts)})"
     skipped = f"skipped {_span(outcome.skipped)}: same inputs, config and code" if outcome.skipped else ""
     console.print(f"[bold]{name:<9}[/] {'; '.join(filter(None, (built, skipped)))}")
     return outcome
+
+
+def _top_reasons(receipts: list[Receipt]) -> str:
+    """The reasons that refused most rows, from the receipts' notes."""
+    counts: Counter[str] = Counter()
+    for receipt in receipts:
+        for name, value in receipt.notes.items():
+            if ".quarantined_" in name:
+                counts[name.replace(".quarantined_", ": ")] += int(value)
+    return ", ".join(f"{name} {rows:,}" for name, rows in counts.most_common(3))
 
 
 def _span(days: list[date]) -> str:

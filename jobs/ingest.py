@@ -4,6 +4,7 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from headrace.chain import check_horizon
 from headrace.config import Config
 from headrace.job import main
 from headrace.receipts import Receipt
@@ -16,6 +17,7 @@ __all__ = ["build"]
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Survey everything first, so that an unreadable file stops the run before anything is written."""
+    check_horizon(config, days=days)
     landed = [survey(config, name, days=days) for name in INGESTED]
     with unreadable_files():
         results = {found.name: ingest_table(spark, config, found) for found in landed}

@@ -41,6 +41,16 @@ REASONS = {
     "value_too_large": "above 2^53 microunits (S22)",
     "valid_to_not_after_valid_from": "an empty version (S10)",
 }
+_NO_SCALARS = (
+    "list",
+    "large_list",
+    "struct",
+    "map",
+    "binary",
+    "large_binary",
+    "fixed_size_binary",
+    "dictionary<values=binary",
+)
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _EARLIEST = "2000-01-01 00:00:00"
 _ADDED = {"ds", "effective_arrival_ts", "is_first", "sets_valid_to"}
@@ -74,6 +84,7 @@ def check_columns(config: Config, name: str, files: Iterable[LandingFile]) -> li
         if file.format == "json":
             continue
         have = {column for column, _ in file.columns}
+        _check_shape(file, landing_columns(config, name))
         missing = [c for c in required_columns(config, name) if c not in have]
         if missing:
             raise InputError(
@@ -86,15 +97,31 @@ def check_columns(config: Config, name: str, files: Iterable[LandingFile]) -> li
     return sorted(absent)
 
 
-def conform(raw: DataFrame, config: Config, *, name: str) -> DataFrame:
+def _check_shape(file: LandingFile, wanted: list[str]) -> None:
+    """Refuse names that repeat (Spark does not tell case) and columns that hold no single values."""
+    names = [column.lower() for column, _ in file.columns]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    odd = [f"{c}: {kind}" for c, kind in file.columns if c in wanted and kind.startswith(_NO_SCALARS)]
+    if twice or odd:
+        raise InputError(
+            file.path,
+            found=f"columns {twice} more than once" if twice else f"columns {odd}",
+            wanted="each column once" if twice else "one number, text or time a cell",
+            remedy="land the file again with other names"
+            if twice
+            else "land the file again with those columns converted",
+        )
+
+
+def conform(raw: DataFrame, config: Config, *, name: str, parsed: bool = False) -> DataFrame:
     """Typed columns of table `name`, `_reason`, `_counted_*`, `_text_<id>`, `_raw` (the row as JSON), `_ds`, `_source_file`."""
     schema = table(config, name).schema
     columns = landing_columns(config, name)
-    typed = {c: _typed(raw, schema[c], config) for c in columns}
-    texts = [c for c in columns if c in ID_COLUMNS and _is_text_id(raw, c, config)]
+    texts = [c for c in columns if c in ID_COLUMNS and _is_text_id(raw, c, config, parsed=parsed)]
+    typed = {c: _typed(raw, schema[c], config, texts=texts) for c in columns}
     own = [F.col(f"`{c}`") for c in raw.columns if c not in (CORRUPT, DAY, SOURCE)]
     whole = F.coalesce(CORRUPT, F.to_json(F.struct(*own), {"ignoreNullFields": "false"}))
-    given = {c: F.col(f"`{c}`").isNotNull().alias(f"_given_{c}") for c in columns if _can_fail(raw, c, schema[c])}
+    given = {c: _is_given(raw, c).alias(f"_given_{c}") for c in columns if _can_fail(raw, c, schema[c])}
     converted = raw.select(
         *[typed[c].alias(c) for c in columns],
         *[F.col(f"`{c}`").cast("string").alias(f"{TEXT}{c}") for c in texts],
@@ -111,35 +138,35 @@ def conform(raw: DataFrame, config: Config, *, name: str) -> DataFrame:
     return _profile_rules(staged, config, name) if name.endswith("_profile") else _event_rules(staged, config, name)
 
 
+def _is_given(raw: DataFrame, column: str) -> Column:
+    """Whether there is a value; NaN is none."""
+    value = F.col(f"`{column}`")
+    floating = isinstance(raw.schema[column].dataType, t.FloatType | t.DoubleType)
+    return value.isNotNull() & ~F.isnan(value) if floating else value.isNotNull()
+
+
 def _can_fail(raw: DataFrame, column: str, field: t.StructField) -> bool:
     """Whether a value that is there may not convert; one of the right type already cannot."""
     return column in raw.columns and raw.schema[column].dataType != field.dataType
 
 
-def _is_text_id(raw: DataFrame, column: str, config: Config) -> bool:
+def _is_text_id(raw: DataFrame, column: str, config: Config, *, parsed: bool) -> bool:
+    """Text in Parquet is a text id; in CSV and JSON lines (`parsed`) everything is text and the config says which are."""
     if column not in raw.columns or not isinstance(raw.schema[column].dataType, t.StringType):
         return False
-    return CORRUPT not in raw.columns or column in config.ingest.text_ids or not _from_text(raw)
+    return not parsed or column in config.ingest.text_ids
 
 
-def _from_text(raw: DataFrame) -> bool:
-    """Whether every own column is text, as CSV and JSON lines are read."""
-    own = [f for f in raw.schema if f.name not in (CORRUPT, DAY, SOURCE)]
-    return all(isinstance(f.dataType, t.StringType) for f in own)
-
-
-def _typed(raw: DataFrame, field: t.StructField, config: Config) -> Column:
+def _typed(raw: DataFrame, field: t.StructField, config: Config, *, texts: list[str]) -> Column:
     """The column in the table's type; null where it is absent or cannot be converted."""
     name, want = field.name, field.dataType
     if name not in raw.columns:
         return F.lit(None).cast(want)
     value, have = F.col(f"`{name}`"), raw.schema[name].dataType
+    if name in texts:
+        return F.when(value.isNotNull(), F.xxhash64(value))
     if have == want:
-        return F.xxhash64(value) if name in ID_COLUMNS and isinstance(have, t.StringType) else value
-    if name in ID_COLUMNS:
-        if _is_text_id(raw, name, config):
-            return F.when(value.isNotNull(), F.xxhash64(value))
-        return _whole(value, have, want)
+        return value
     if isinstance(want, t.TimestampType):
         return _timestamp(value, have, unit=config.ingest.timestamp_units.get(name))
     if isinstance(want, t.IntegerType | t.LongType):
@@ -148,9 +175,14 @@ def _typed(raw: DataFrame, field: t.StructField, config: Config) -> Column:
 
 
 def _whole(value: Column, have: t.DataType, want: t.DataType) -> Column:
-    """Whole numbers only: 12.0 is 12, 12.5 is not an integer."""
+    """Whole numbers only: 12.0 is 12, 12.5 is not an integer, and a float above 2^53 has lost digits already."""
     if isinstance(have, t.FloatType | t.DoubleType):
+        return F.when((value == F.floor(value)) & (F.abs(value) <= float(2**53)), value.try_cast(want))
+    if isinstance(have, t.DecimalType):
         return F.when(value == F.floor(value), value.try_cast(want))
+    if isinstance(have, t.StringType):
+        whole = F.when(value.rlike(r"^[+-]?\d+\.0*$"), F.regexp_extract(value, r"^([+-]?\d+)\.", 1).try_cast(want))
+        return F.coalesce(value.try_cast(want), whole)
     return value.try_cast(want)
 
 

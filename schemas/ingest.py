@@ -92,7 +92,10 @@ def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[da
 
 def _conformed(spark: SparkSession, config: Config, landed: Landed) -> DataFrame:
     wanted = landing_columns(config, landed.name)
-    frames = [conform(read_raw(spark, files, wanted=wanted), config, name=landed.name) for files in alike(landed.files)]
+    frames = [
+        conform(read_raw(spark, files, wanted=wanted), config, name=landed.name, parsed=files[0].format != "parquet")
+        for files in alike(landed.files)
+    ]
     if not frames:
         schema = table(config, landed.name).schema
         nothing = spark.createDataFrame([], schema)

@@ -108,6 +108,13 @@ def survey_day(landing: str, table: str, day: date) -> list[LandingFile] | None:
 
 def _survey(system: fs.FileSystem, entries: list[fs.FileInfo], prefix: str) -> Iterator[LandingFile]:
     for entry in entries:
+        if "=" in entry.path.split("/ds=", 1)[-1].partition("/")[2].rpartition("/")[0]:
+            raise InputError(
+                entry.path,
+                found="a folder key=value below the day",
+                wanted="files of a day in its folder ds=YYYY-MM-DD",
+                remedy="move them up",
+            )
         name = entry.path.removesuffix(".gz")
         kind = _FORMATS.get(PurePosixPath(name).suffix)
         if kind is None:
@@ -141,5 +148,5 @@ def _look_inside(system: fs.FileSystem, path: str, kind: str) -> tuple[tuple[tup
         start = gzip.GzipFile(fileobj=io.BytesIO(start)).readline(1 << 20)
     if kind == "json":
         return (), None
-    header = next(csv.reader(io.StringIO(start.decode("utf-8-sig").split("\n")[0])), [])
+    header = next(csv.reader(io.StringIO(start.split(b"\n", 1)[0].decode("utf-8-sig"))), [])
     return tuple((name.strip(), "string") for name in header), None

@@ -14,6 +14,7 @@ from schemas.landing import LandingFile
 
 __all__ = ["CORRUPT", "DAY", "SOURCE", "alike", "read_raw", "unreadable_files"]
 
+_OWN_DS = "_own_ds"
 CORRUPT, DAY, SOURCE = "_corrupt_record", "_ds", "_source_file"
 
 
@@ -38,16 +39,27 @@ def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[
         raw = reader.parquet(*paths)
         corrupt: Column = F.lit(None).cast("string")
     else:
-        names = wanted if files[0].format == "json" else [name for name, _ in files[0].columns]
+        names = wanted if files[0].format == "json" else [_OWN_DS if n == "ds" else n for n, _ in files[0].columns]
         schema = t.StructType([t.StructField(n, t.StringType()) for n in [*names, CORRUPT]])
         reader = reader.schema(schema).option("columnNameOfCorruptRecord", CORRUPT).option("mode", "PERMISSIVE")
         is_csv = files[0].format == "csv"
-        raw = reader.csv(paths, header=True, escape='"') if is_csv else reader.json(paths)
+        raw = reader.csv(paths, header=True, escape='"', multiLine=True) if is_csv else reader.json(paths)
         corrupt = F.col(CORRUPT)
-    own = [F.col(f"`{name}`") for name in raw.columns if name not in (CORRUPT, "ds")]
+    nanos = {name for name, kind in files[0].columns if kind.startswith("timestamp[ns")}
+    own = [
+        _cut_nanos(F.col(f"`{name}`")).alias(name) if name in nanos else F.col(f"`{name}`")
+        for name in raw.columns
+        if name not in (CORRUPT, _OWN_DS, "ds")
+    ]
     return raw.select(
         *own, corrupt.alias(CORRUPT), F.col("ds").cast("date").alias(DAY), F.col("_metadata.file_path").alias(SOURCE)
     )
+
+
+def _cut_nanos(value: Column) -> Column:
+    """Nanoseconds, which Spark reads as BIGINT, cut to microseconds (S7); exact, also before 1970."""
+    whole = (value - F.pmod(value, F.lit(1000))).cast("decimal(20,0)")
+    return F.timestamp_micros((whole / F.lit(1000)).cast("bigint"))
 
 
 @contextmanager

@@ -39,6 +39,7 @@ def test_every_shipped_file_loads():
         ("labels.implies={like: clikc}", "labels", "clikc", "label window"),
         ("coverage.slices=[moon]", "coverage.slices", "moon", "scene"),
         ("timezone=Asia/Kolkata", "features.tile", "1h", "tile: 30m would do"),
+        ("ingest.timestamp_units={event_tz: ms}", "ingest.timestamp_units", "event_tz", "event_ts"),
         ("ingest.value_actions=[sleep]", "ingest", "sleep", "some of actions"),
     ],
 )

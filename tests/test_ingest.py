@@ -265,3 +265,49 @@ def test_a_file_damaged_inside_is_named(spark, tmp_path):
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="damaged inside"):
         ingest(spark, config_of(tmp_path))
+
+
+def test_pandas_files_as_they_come_are_read(spark, tmp_path):
+    folder = tmp_path / "landing"
+    nanos = pd.DataFrame(
+        [SHOWN, {**SHOWN, "impression_id": 2, "user_id": None}, {**SHOWN, "impression_id": 3, "user_id": 2.0**60}]
+    )
+    nanos["event_ts"] = nanos["event_ts"].astype("datetime64[ns, UTC]") + pd.Timedelta(nanoseconds=1999)
+    (folder / "impressions" / f"ds={DAY}").mkdir(parents=True)
+    nanos.to_parquet(
+        folder / "impressions" / f"ds={DAY}" / "a.parquet", index=False
+    )  # ids become floats, times nanoseconds
+    done = folder / "engagements" / f"ds={DAY}"
+    done.mkdir(parents=True)
+    (done / "a.csv").write_text(
+        'impression_id,ds,user_id,item_id,action,event_ts\n1.0,x,2,3,click,2024-05-01T12:00:00Z\n,x,2,3,"cl\nick",2024-05-01T12:00:00Z\n'
+    )
+    config = config_of(tmp_path)
+    ingest(spark, config)
+    (shown,) = rows(config, "impressions")
+    assert (shown["user_id"], shown["event_ts"]) == (2, NOON.replace(microsecond=1))
+    assert [row["impression_id"] for row in rows(config, "engagements")] == [1]
+    assert reasons(config) == {"null_user_id": 1, "bad_type_user_id": 1, "unknown_action": 1}
+
+
+def test_columns_twice_and_columns_of_lists_are_refused(spark, tmp_path):
+    land(tmp_path, [SHOWN], [CLICK])
+    file = tmp_path / "landing" / "engagements" / f"ds={DAY}" / "b.csv"
+    file.write_text("user_id,item_id,action,event_ts,User_ID\n")
+    with pytest.raises(InputError, match="more than once"):
+        ingest(spark, config_of(tmp_path))
+    file.unlink()
+    lists = pd.DataFrame([{**SHOWN, "position": [1]}])
+    lists.to_parquet(tmp_path / "landing" / "impressions" / f"ds={DAY}" / "c.parquet", index=False)
+    with pytest.raises(InputError, match="position: list"):
+        ingest(spark, config_of(tmp_path))
+
+
+def test_a_day_needs_its_horizon_ingested_and_a_step_its_inputs(spark, tmp_path):
+    days = [DAY + timedelta(days=n) for n in range(3)]
+    for day in days:
+        land(tmp_path, [SHOWN], [CLICK], day)
+    with pytest.raises(InputError, match="2024-05-01 not ingested"):
+        ingest(spark, config_of(tmp_path), days[2])
+    with pytest.raises(InputError, match="impressions/ds=2024-05-02"):
+        run_step(lambda: spark, config_of(tmp_path), STEPS[1], days=[days[1]])

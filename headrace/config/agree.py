@@ -18,6 +18,7 @@ IMPRESSION_SEGMENTS = ("scene", "device", "os", "network", "city", "position")
 def check_agreement(config: "Config") -> None:
     """Raise ValueError where two parts of the configuration contradict each other."""
     _check_actions(config)
+    _check_units(config)
     _check_segments(config)
     _check_midnight(config)
     _check_unique_names(config)
@@ -37,6 +38,15 @@ def _check_actions(config: "Config") -> None:
     unknown = sorted(set(config.labels.windows) - known)
     if unknown:
         raise ValueError(f"labels.windows: found {unknown}, wanted actions of ingest.actions {sorted(known)}")
+
+
+def _check_units(config: "Config") -> None:
+    moments = {"event_ts", "request_ts", "arrival_ts", "valid_from", "valid_to"}
+    for profile in (config.profiles.user, config.profiles.item):
+        moments |= {name for name, kind in profile.columns.items() if kind == "timestamp"}
+    unknown = sorted(set(config.ingest.timestamp_units) - moments)
+    if unknown:
+        raise ValueError(f"ingest.timestamp_units: found {unknown}, wanted some of {sorted(moments)}")
 
 
 def _check_segments(config: "Config") -> None:

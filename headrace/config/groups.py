@@ -138,12 +138,14 @@ class FeaturesConfig(BaseModel):
             raise ValueError(f"{where}.windows: found an empty window, wanted lengths above 0")
         if group.refresh == timedelta(0):
             return
-        lengths = {"delay": group.delay, **{f"window {duration_name(w)}": w for w in group.windows}}
+        lengths = {
+            f"delay = {duration_name(group.delay)}": group.delay,
+            **{f"window {duration_name(w)}": w for w in group.windows},
+        }
         for what, length in lengths.items():
             if length % self.tile:
                 fits = [duration_name(t) for t in _TILES if not length % t]
                 hint = f"tile: {fits[0]} would do" if fits else "no tile fits: use refresh: 0"
                 raise ValueError(
-                    f"{where}: found {what} = {duration_name(length)}, wanted a multiple of the "
-                    f"tile {duration_name(self.tile)}; {hint}"
+                    f"{where}: found {what}, wanted a multiple of the tile {duration_name(self.tile)}; {hint}"
                 )

@@ -173,8 +173,8 @@ def _explain(error: ValidationError, origins: list[tuple[str, dict[str, Any]]]) 
         inner = head.strip(" :").split(".") if head.strip(" :") else []
         full = inner if inner[:1] == path[:1] or not path else [*path, *inner]
         where = f"{_origin(full, origins)}: {'.'.join(full) or key}"
-        return ConfigError(where, found=found, wanted=wanted, remedy=f"change it in that file{more}")
-    return ConfigError(where, found=repr(given)[:120], wanted=message, remedy=f"change it in that file{more}")
+        return ConfigError(where, found=found, wanted=wanted, remedy=f"change it there{more}")
+    return ConfigError(where, found=repr(given)[:120], wanted=message, remedy=f"change it there{more}")
 
 
 def _origin(path: Sequence[str], origins: list[tuple[str, dict[str, Any]]]) -> str:
