@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -67,7 +68,7 @@ def unreadable_files() -> Iterator[None]:
     """Turn Spark's report of a file that breaks while it is read (a torn page, a cut .gz) into an InputError."""
     try:
         yield
-    except PySparkException as error:
+    except (PySparkException, Py4JJavaError) as error:
         found = re.search(r"FAILED_READ_FILE.*?reading file (\S+?)\.? ", str(error), re.DOTALL)
         if found is None:
             raise
