@@ -4,8 +4,6 @@ Tiles are append-only: everything a landing day contributes stands in its own pa
 later day, because the visible time is part of the key.
 """
 
-from datetime import timedelta
-
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -169,8 +167,3 @@ def _metric_columns(group: Group, metrics: dict[str, Metric]) -> list[Column]:
 def needs_impression(group: Group) -> bool:
     """Whether the group's segment is a column of the impression."""
     return (group.segment or "").startswith("impression.")
-
-
-def longest(features: FeaturesConfig) -> timedelta:
-    """The longest window of all groups."""
-    return max(w for g in features.groups.values() for w in g.windows)
