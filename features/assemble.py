@@ -1,18 +1,28 @@
 """Reads what tiles, labels and features need, joined and as of the right moment; frames in one place, no writing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from features.build import build_features
+from features.build import build_features, group_plans, tiles_from_table
 from features.clock import to_micros
 from features.context import holiday_dates, with_context
 from features.profiles import join_profile, profile_timeline
-from features.tiles import event_log, group_tiles, needs_impression, with_impression_segment, with_profiles
+from features.tiles import (
+    event_log,
+    merged_tiles,
+    needs_impression,
+    packed_tiles,
+    with_impression_segment,
+    with_profiles,
+)
 from headrace import tables
 from headrace.config import Config, feature_columns
+from headrace.exchange import exchange
 from schemas.tables import table
 
 __all__ = ["spine_features", "tile_frames", "timeline"]
@@ -27,8 +37,25 @@ def timeline(spark: SparkSession, config: Config, entity: str, *, last: date) ->
     return profile_timeline(profile, key=f"{entity}_id", columns=columns, timezone=config.timezone)
 
 
-def tile_frames(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[str, DataFrame]:
-    """Tiles of every group for the landing days asked."""
+@contextmanager
+def tile_frames(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Iterator[dict[str, DataFrame]]:
+    """Tiles of every group for the landing days asked; one pass over the log, kept until the caller is done."""
+    features, partitions = config.features, config.spark.partitions or config.spark.shuffle_partitions
+    own = [name for name, group in features.groups.items() if needs_impression(group)]
+    shared = [name for name in features.groups if name not in own]
+    logs = [(_shared_log(spark, config, days=days), shared)] if shared else []
+    logs += [(_impression_log(spark, config, name, days=days), [name]) for name in own]
+    packed = [packed_tiles(log, features, names=names, partitions=partitions, days=len(days)) for log, names in logs]
+    together = exchange(packed, partitions=partitions).persist(StorageLevel.DISK_ONLY)
+    yield {
+        name: merged_tiles(together, features, name=name, schema=table(config, f"tiles_{name}").schema)
+        for name in features.groups
+    }
+    together.unpersist()
+
+
+def _shared_log(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
+    """The log of `days` with the profile columns that the groups segment by."""
     groups = config.features.groups
     sources = {g.segment.split(".")[0] for g in groups.values() if g.segment}
     authors = any(g.entity == "author" for g in groups.values())
@@ -36,23 +63,17 @@ def tile_frames(spark: SparkSession, config: Config, *, days: Sequence[date]) ->
     users = timeline(spark, config, "user", last=max(days)) if "user" in sources else None
     items = timeline(spark, config, "item", last=max(days)) if authors or "item" in sources else None
     log = event_log(impressions, engagements, context=[])
-    log = with_profiles(log, users=users, items=items, timezone=config.timezone)
-    frames = {}
-    for name, group in groups.items():
-        events = _impression_log(spark, config, name, days=days, items=items) if needs_impression(group) else log
-        frames[name] = group_tiles(events, config.features, name=name)
-    return frames
+    return with_profiles(log, users=users, items=items, timezone=config.timezone)
 
 
-def _impression_log(
-    spark: SparkSession, config: Config, name: str, *, days: Sequence[date], items: DataFrame | None
-) -> DataFrame:
+def _impression_log(spark: SparkSession, config: Config, name: str, *, days: Sequence[date]) -> DataFrame:
     """The log of one group that is segmented by an impression column: pairs may span landing days (S12)."""
     group = config.features.groups[name]
+    items = timeline(spark, config, "item", last=max(days)) if group.entity == "author" else None
     shown, done = (tables.read(spark, config, n, last=max(days)) for n in ("impressions", "engagements"))
     column = (group.segment or "").split(".")[1]
     log = with_impression_segment(shown, done, column=column, days=[d.isoformat() for d in days])
-    return with_profiles(log, users=None, items=items if group.entity == "author" else None, timezone=config.timezone)
+    return with_profiles(log, users=None, items=items, timezone=config.timezone)
 
 
 def spine_features(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
@@ -68,7 +89,13 @@ def spine_features(spark: SparkSession, config: Config, *, days: Sequence[date])
         rows = rows.withColumnRenamed("item_author_id", "author_id")
     years = range(min(days).year - 1, max(days).year + 2)
     rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
-    tiles = {n: tables.read(spark, config, f"tiles_{n}", last=next_day) for n in config.features.groups}
+    partitions = _partitions(spark, config, days=days, last=next_day)
+    tiles = {
+        plan.name: tiles_from_table(
+            tables.read(spark, config, f"tiles_{plan.name}", last=next_day), plan, partitions=partitions
+        )
+        for plan in group_plans(config.features)
+    }
     return build_features(
         rows,
         tiles,
@@ -76,7 +103,7 @@ def spine_features(spark: SparkSession, config: Config, *, days: Sequence[date])
         columns=feature_columns(config),
         profiles={e: getattr(config.profiles, e).tolerance for e in ("user", "item")},
         timezone=config.timezone,
-        partitions=_partitions(spark, config, days=days, last=next_day),
+        partitions=partitions,
         schema=table(config, "training_set").schema,
     )
 

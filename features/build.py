@@ -16,14 +16,14 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from features.clock import as_of_micros, to_micros
-from features.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
 from features.groupstats import GroupPlan, group_columns, make_plan
 from features.states import cell_states, fill_default
 from headrace.config import Feature, FeaturesConfig
 from headrace.config.columns import source_columns
 from headrace.durations import micros
+from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
 
-__all__ = ["build_features", "group_plans"]
+__all__ = ["GroupTiles", "build_features", "group_plans", "tiles_from_table"]
 
 _ENTITIES = ("user", "item", "author")
 _OUTPUT_ROWS = 1 << 16
@@ -38,6 +38,14 @@ class _Stage:
     plans: tuple[GroupPlan, ...]
 
 
+@dataclass(frozen=True)
+class GroupTiles:
+    """One group's packed tiles (tag: the group), and its packed population where a smoothed rate needs one."""
+
+    packed: DataFrame
+    population: DataFrame | None = None
+
+
 def group_plans(features: FeaturesConfig) -> list[GroupPlan]:
     """One plan per group; groups with the same delay and refresh share an as_of column."""
     plans = []
@@ -49,7 +57,7 @@ def group_plans(features: FeaturesConfig) -> list[GroupPlan]:
 
 def build_features(
     rows: DataFrame,
-    tiles: dict[str, DataFrame],
+    tiles: dict[str, GroupTiles],
     *,
     features: FeaturesConfig,
     columns: list[Feature],
@@ -65,7 +73,7 @@ def build_features(
     rows : frame
         The spine with profile and context columns, `user_landed_us` and `item_landed_us` where profiles are declared.
         One row per impression.
-    tiles : group name -> frame of `tiles_<group>`
+    tiles : group name -> its packed tiles, for as many partitions
     columns : every feature, in the order of `feature_states`
     profiles : entity -> tolerance of its profile
     partitions : tasks per exchange; the result does not depend on it
@@ -90,8 +98,8 @@ def build_features(
         return rows.mapInArrow(_finish_only(finish), schema)
     travelling = rows.mapInArrow(packer(key=f"{stages[0].entity}_id", tag="rows", partitions=partitions), PACKED_SCHEMA)
     for number, stage in enumerate(stages):
-        packed = [travelling, *_packed_tiles(stage, tiles, partitions=partitions)]
-        here = exchange(packed, partitions=partitions)
+        met = [frame for p in stage.plans for frame in (tiles[p.name].packed, tiles[p.name].population) if frame]
+        here = exchange([travelling, *met], partitions=partitions)
         if number + 1 < len(stages):
             onward = f"{stages[number + 1].entity}_id"
             travelling = here.mapInArrow(_passer(stage, key=onward, partitions=partitions), PACKED_SCHEMA)
@@ -100,21 +108,17 @@ def build_features(
     return travelling
 
 
-def _packed_tiles(stage: _Stage, tiles: dict[str, DataFrame], *, partitions: int) -> list[DataFrame]:
-    """Tiles of each group by key, and their population, which is small, to every partition."""
-    packed = []
-    for plan in stage.plans:
-        frame = _as_integers(tiles[plan.name], plan)
-        packed.append(frame.mapInArrow(packer(key="key", tag=plan.name, partitions=partitions), PACKED_SCHEMA))
-        if plan.population_metrics:
-            by = [*(["segment"] if plan.segment else []), "event_hour", "visible_hour"]
-            known = frame if plan.segment is None else frame.where(F.col("segment").isNotNull())
-            population = known.groupBy(*by).agg(
-                *[F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics]
-            )
-            tag = f"{plan.name}/population"
-            packed.append(population.mapInArrow(packer(key=None, tag=tag, partitions=partitions), PACKED_SCHEMA))
-    return packed
+def tiles_from_table(tiles: DataFrame, plan: GroupPlan, *, partitions: int) -> GroupTiles:
+    """Rows of `tiles_<group>`, packed by key, and their population, which is small, packed for every partition."""
+    frame = _as_integers(tiles, plan)
+    packed = frame.mapInArrow(packer(key="key", tag=plan.name, partitions=partitions), PACKED_SCHEMA)
+    if not plan.population_metrics:
+        return GroupTiles(packed)
+    by = [*(["segment"] if plan.segment else []), "event_hour", "visible_hour"]
+    known = frame if plan.segment is None else frame.where(F.col("segment").isNotNull())
+    population = known.groupBy(*by).agg(*[F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics])
+    everywhere = packer(key=None, tag=f"{plan.name}/population", partitions=partitions)
+    return GroupTiles(packed, population.mapInArrow(everywhere, PACKED_SCHEMA))
 
 
 def _as_integers(tiles: DataFrame, plan: GroupPlan) -> DataFrame:

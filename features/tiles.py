@@ -4,17 +4,37 @@ Tiles are append-only: everything a landing day contributes stands in its own pa
 later day, because the visible time is part of the key.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
 
-from features.clock import floor_micros, to_micros, visible_micros
+from features.clock import to_micros
+from features.combine import TileSpec, combine_events, merge_tiles
 from features.profiles import join_profile
 from headrace.config import FeaturesConfig, Group, Metric
+from headrace.durations import micros
+from headrace.exchange import PACKED_SCHEMA, gathered, pack_to, partition_of, unpack
 from schemas.days import ds_start
 
-__all__ = ["MICROUNITS", "event_log", "group_tiles", "with_impression_segment", "with_profiles"]
+__all__ = [
+    "MICROUNITS",
+    "event_log",
+    "merged_tiles",
+    "needs_impression",
+    "packed_tiles",
+    "segment_column",
+    "tile_spec",
+    "with_impression_segment",
+    "with_profiles",
+]
 
 MICROUNITS = 1_000_000
+_FLUSH_BYTES = 64 << 20
+_OUTPUT_ROWS = 1 << 16
 _SHARED = ["user_id", "item_id", "event_ts", "effective_arrival_ts", "impression_id", "ds"]
 
 
@@ -104,40 +124,97 @@ def with_impression_segment(
     return together.where(F.col("ds").cast("string").isin(days))
 
 
-def group_tiles(events: DataFrame, features: FeaturesConfig, *, name: str) -> DataFrame:
-    """Tiles of one group from a log that carries its key and its segment's column.
-
-    Complexity: one hash aggregation; linear in events.
-    """
+def tile_spec(features: FeaturesConfig, name: str) -> TileSpec:
+    """How one group's tiles are made; a metric's bit is its place among the declared metrics."""
     group = features.groups[name]
-    tick = group.tile_micros(features.tile)
-    visible = visible_micros(F.col("event_ts"), F.col("effective_arrival_ts"), group.delay)
+    bits = {metric: place for place, metric in enumerate(features.metrics)}
+
+    def with_bits(metrics: list[str]) -> tuple[tuple[str, int], ...]:
+        return tuple((m, bits[m]) for m in metrics)
+
+    return TileSpec(
+        name=name,
+        key=f"{group.entity}_id",
+        segment=None if group.segment is None else segment_column(group),
+        tick_us=group.tile_micros(features.tile),
+        delay_us=micros(group.delay),
+        counted=with_bits(group.counted),
+        summed=with_bits(group.summed),
+        recency=with_bits(group.recency),
+    )
+
+
+def packed_tiles(
+    events: DataFrame, features: FeaturesConfig, *, names: Sequence[str], partitions: int, days: int = 0
+) -> DataFrame:
+    """Partial tiles of several groups in one pass over a log that carries their keys and segments, packed for exchange.
+
+    Parameters
+    ----------
+    names : groups; the tag of a packed row is its group
+    partitions : tasks behind the exchange
+    days : landing days in `events`, to keep each day's tiles in few partitions; 0 sends every key to its own, where
+        the rows to be enriched meet it
+
+    Complexity: each map task sorts its events once a group; only partial tiles travel, never events.
+    """
+    specs = [tile_spec(features, name) for name in names]
+    wanted = [*dict.fromkeys(c for spec in specs for c in (spec.key, spec.segment) if c)]
     own = "own_arrival_ts" if "own_arrival_ts" in events.columns else "effective_arrival_ts"
-    own_visible = visible_micros(F.col("event_ts"), F.col(own), group.delay)
-    keys = [F.col(f"{group.entity}_id").alias("key")]
-    if group.segment is not None:
-        keys.append(F.col(segment_column(group)).alias("segment"))
-    placed = events.where(F.col(f"{group.entity}_id").isNotNull()).select(
-        *keys,
-        floor_micros(to_micros(F.col("event_ts")), tick).alias("event_us"),
-        floor_micros(visible, tick).alias("visible_us"),
-        own_visible.alias("known_us"),
-        "event_ts",
-        "action",
-        "value",
-        "is_first",
-        "ds",
+    chosen = events.select(
+        *wanted,
+        to_micros(F.col("event_ts")).alias("event_us"),
+        to_micros(F.col("effective_arrival_ts")).alias("arrival_us"),
+        to_micros(F.col(own)).alias("own_us"),
+        _matches(features.metrics).alias("matches"),
+        F.coalesce(F.rint(F.col("value") * MICROUNITS).cast("bigint"), F.lit(0)).alias("units"),  # S22: half to even
+        F.unix_date("ds").cast("bigint").alias("ds_number"),
     )
-    by = ["key", *(["segment"] if group.segment else []), "event_us", "visible_us", "ds"]
-    sums = placed.groupBy(*by).agg(F.min("known_us").alias("known_us"), *_metric_columns(group, features.metrics))
-    return sums.select(
-        *by[:-3],
-        F.timestamp_micros("event_us").alias("event_hour"),
-        F.timestamp_micros("visible_us").alias("visible_hour"),
-        F.timestamp_micros("known_us").alias("known_ts"),
-        *[c for c in sums.columns if c.endswith(("_count", "_sum", "_last_ts"))],
-        "ds",
-    )
+    return chosen.mapInArrow(_combiner(specs, partitions=partitions, days=days), PACKED_SCHEMA)
+
+
+def _matches(metrics: dict[str, Metric]) -> Column:
+    """One bit a metric: which of them the event belongs to. `once` counts the first per impression and action (S19)."""
+    bits = F.lit(0).cast("bigint")
+    for place, metric in enumerate(metrics.values()):
+        counts = F.col("action") == metric.action
+        counts = counts & F.col("is_first") if metric.once else counts
+        bits = bits + F.when(counts, F.lit(1 << place).cast("bigint")).otherwise(F.lit(0).cast("bigint"))
+    return bits
+
+
+def _combiner(
+    specs: list[TileSpec], *, partitions: int, days: int
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    chunks = max(partitions // days, 1) if days else 0
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for events in gathered(batches, flush_bytes=_FLUSH_BYTES):
+            for spec in specs:
+                tiles = combine_events(events, spec)
+                target = partition_of(tiles.column("key").combine_chunks(), partitions=partitions)
+                if chunks:
+                    number = tiles.column("ds_number").to_numpy()
+                    target = (number * chunks + target % chunks) % partitions
+                yield from pack_to(tiles, target=target, tag=spec.name, partitions=partitions)
+
+    return run
+
+
+def merged_tiles(exchanged: DataFrame, features: FeaturesConfig, *, name: str, schema: StructType) -> DataFrame:
+    """Rows of `tiles_<group>` from packed partial tiles of whole landing days that met in their partition."""
+    spec, arrow = tile_spec(features, name), to_arrow_schema(schema)
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        partial = unpack(batches).get(name)
+        if partial is not None:
+            tiles = merge_tiles(partial, spec)
+            ds = tiles.column("ds_number").cast(pa.int32()).cast(pa.date32())
+            tiles = tiles.drop_columns(["ds_number"]).append_column("ds", ds)
+            whole = pa.table([tiles.column(f.name).cast(f.type) for f in arrow], schema=arrow)
+            yield from whole.to_batches(max_chunksize=_OUTPUT_ROWS)
+
+    return exchanged.where(F.col("tag") == name).mapInArrow(run, schema)
 
 
 def segment_column(group: Group) -> str:
@@ -146,22 +223,6 @@ def segment_column(group: Group) -> str:
     if group.segment == "item.author_id":
         return "author_id"  # an id of its own, not a feature of the item
     return column if source == "impression" else f"{source}_{column}"
-
-
-def _counts(metric: Metric) -> Column:
-    """Rows that a metric counts."""
-    matches = F.col("action") == metric.action
-    return matches & F.col("is_first") if metric.once else matches
-
-
-def _metric_columns(group: Group, metrics: dict[str, Metric]) -> list[Column]:
-    columns = [F.count_if(_counts(metrics[m])).alias(f"{m}_count") for m in group.counted]
-    for m in group.summed:  # once per event to microunits, half to even (S22); then exact integer sums
-        units = F.rint(F.col("value") * MICROUNITS).cast("bigint")
-        columns.append(F.coalesce(F.sum(F.when(_counts(metrics[m]), units)), F.lit(0)).alias(f"{m}_sum"))
-    for m in group.recency:
-        columns.append(F.max(F.when(_counts(metrics[m]), F.col("event_ts"))).alias(f"{m}_last_ts"))
-    return columns
 
 
 def needs_impression(group: Group) -> bool:

@@ -18,7 +18,9 @@ from schemas.tables import Table, table
 
 __all__ = [
     "checked_against",
+    "committed_hashes",
     "content_hashes",
+    "ensure",
     "exists",
     "first_event_day",
     "read",
@@ -71,7 +73,7 @@ def write_days(
     never a silent change. `extra` narrows the rows replaced within the days (a table shared by several writers);
     `gather` brings each day's rows together first, so that many days do not mean many small files.
     """
-    _ensure(frame.sparkSession, config, made)
+    ensure(frame.sparkSession, config, made)
     shaped = frame.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in made.schema])
     if gather and len(days) > 1:
         shaped = shaped.repartition(min(len(days), 64), "ds")
@@ -82,7 +84,7 @@ def write_days(
     return version_of(config, made.name)
 
 
-def _ensure(spark: SparkSession, config: Config, made: Table) -> None:
+def ensure(spark: SparkSession, config: Config, made: Table) -> None:
     """Create the table with its comments and NOT NULLs, or add columns that a new feature brought."""
     if not exists(config, made.name):
         builder = SparkDeltaTable.createIfNotExists(spark).location(table_uri(config, made.name))
@@ -143,6 +145,17 @@ def content_hashes(frame: DataFrame, *, days: Sequence[date]) -> dict[date, str]
     )
     found = {row["ds"]: row for row in per_day.collect()}  # one row a day
     return {day: _text(found.get(day)) for day in days}
+
+
+def committed_hashes(
+    spark: SparkSession, config: Config, name: str, *, days: Sequence[date], unhashed: Sequence[str] = ()
+) -> dict[date, str]:
+    """`content_hashes` of what is committed, read back; days that the log says are empty are not scanned."""
+    filled = [day for day, rows in row_counts(config, name, days=days).items() if rows]
+    if not filled:
+        return dict.fromkeys(days, "empty")
+    frame = read(spark, config, name, days=filled).drop(*unhashed)
+    return dict.fromkeys(days, "empty") | content_hashes(frame, days=filled)
 
 
 def _text(row: t.Row | None) -> str:

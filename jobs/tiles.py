@@ -17,10 +17,11 @@ __all__ = ["build"]
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read the days' events, aggregate per group, write."""
-    frames = tile_frames(spark, config, days=days)
-    for name, tiles in frames.items():
-        tables.write_days(tiles, config, table(config, f"tiles_{name}"), days=days, gather=True)
-    return table_receipts(spark, config, "tiles", names=[f"tiles_{name}" for name in frames], days=days)
+    with tile_frames(spark, config, days=days) as frames:
+        for name, tiles in frames.items():
+            tables.write_days(tiles, config, table(config, f"tiles_{name}"), days=days)
+    names = [f"tiles_{name}" for name in config.features.groups]
+    return table_receipts(spark, config, "tiles", names=names, days=days)
 
 
 if __name__ == "__main__":

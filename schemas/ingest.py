@@ -1,5 +1,6 @@
 """Landing files of some days to conformed tables: typed, checked, without repeats, every row accounted for."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -11,11 +12,13 @@ from pyspark.sql import functions as F
 from headrace import tables
 from headrace.config import Config
 from headrace.errors import InputError
+from schemas.aside import as_duplicates, as_quarantine, keep_id_map, write_aside
 from schemas.conform import COUNTED, REASON, check_columns, conform, landing_columns
 from schemas.duplicates import content_hash, sort_out, sort_out_profiles, suspect_hash
+from schemas.firstpass import first_pass, flag_counts, flags_of, hash_partitions, suspects
 from schemas.landing import LandingFile, survey_day
 from schemas.reading import DAY, SOURCE, alike, read_raw
-from schemas.tables import TABLES, table
+from schemas.tables import table
 
 __all__ = ["INGESTED", "Landed", "TableDay", "ingest_table", "survey"]
 
@@ -71,23 +74,36 @@ def survey(config: Config, name: str, *, days: Sequence[date]) -> Landed:
 def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[date, TableDay]:
     """Conform one table for the days surveyed: writes the table, `duplicates`, `quarantine` and `id_map`."""
     name, days = landed.name, list(landed.days)
+    if not landed.files and not _written_before(config, name, days=days):
+        tables.ensure(spark, config, table(config, name))
+        return _checked(landed, {})
     rows = _conformed(spark, config, landed)
     text = any(file.format != "parquet" for file in landed.files)
     if text:  # parse once: these formats are read several times below
         rows = rows.persist(StorageLevel.DISK_ONLY)
     good = rows.where(F.col(REASON).isNull())
-    result = _count(rows, landed)
-    sorted_out = _without_repeats(spark, config, good, name=name, days=days)
+    earlier = _earlier(spark, config, name=name, days=days)
+    found = _first_pass(rows, earlier, landed).persist(StorageLevel.MEMORY_AND_DISK)
+    result = _checked(landed, _counts(found, flags_of(rows)))
+    if earlier is None:
+        sorted_out = _profiles_without_repeats(spark, config, good, name=name, days=days)
+    else:
+        sorted_out = _without_repeats(config, good, earlier, suspects(found), name=name)
     tables.write_days(sorted_out[0], config, table(config, name), days=days)
-    _write_aside(_as_duplicates(sorted_out[1], name), config, "duplicates", name=name, days=days)
+    write_aside(as_duplicates(sorted_out[1], name), config, "duplicates", name=name, days=days)
     refused = sum(day.quarantined for day in result.values())
-    quarantine = _as_quarantine(rows, name) if refused else None
-    _write_aside(quarantine, config, "quarantine", name=name, days=days)
-    _keep_id_map(spark, config, good, name=name, days=days)
+    quarantine = as_quarantine(rows, name) if refused else None
+    write_aside(quarantine, config, "quarantine", name=name, days=days)
+    keep_id_map(spark, config, good, name=name, days=days)
     _count_committed(spark, config, result, name=name, days=days)
-    for frame in [rows] * text + sorted_out[2]:
+    for frame in [rows] * text + [found, *sorted_out[2]]:
         frame.unpersist()
     return result
+
+
+def _written_before(config: Config, name: str, *, days: list[date]) -> bool:
+    """Whether an earlier run left anything of these days, which a run without files then has to clear."""
+    return any(any(tables.row_counts(config, n, days=days).values()) for n in (name, "duplicates", "quarantine"))
 
 
 def _conformed(spark: SparkSession, config: Config, landed: Landed) -> DataFrame:
@@ -107,21 +123,32 @@ def _conformed(spark: SparkSession, config: Config, landed: Landed) -> DataFrame
     return together
 
 
-def _count(rows: DataFrame, landed: Landed) -> dict[date, TableDay]:
-    """Rows read, refused and remarkable per day, in one scan; footers say what should have been read."""
-    counted = [c for c in rows.columns if c.startswith(COUNTED)]
-    sums = [F.count_if(F.col(REASON).isNull() & F.col(c)).alias(c) for c in counted]
-    per_day = rows.groupBy(DAY).agg(F.count("*").alias("n"), F.count_if(F.col(REASON).isNotNull()).alias("bad"), *sums)
-    found = {row[DAY]: row for row in per_day.collect()}  # one row a day
+def _first_pass(rows: DataFrame, earlier: DataFrame | None, landed: Landed) -> DataFrame:
+    least = int(str(rows.sparkSession.conf.get("spark.sql.shuffle.partitions")))
+    partitions = hash_partitions(sum(file.rows or 0 for file in landed.files), least=least)
+    hashes = None if earlier is None else earlier.select("_hash")
+    key_hash = None if earlier is None else suspect_hash(landed.name)
+    return first_pass(rows, hashes, key_hash=key_hash, partitions=partitions)
+
+
+def _counts(found: DataFrame, flags: Sequence[str]) -> dict[date, Counter[str]]:
+    """Rows read, refused and remarkable per day."""
+    counts: dict[date, Counter[str]] = {}
+    for day, bits, rows in flag_counts(found).collect():  # a handful of rows a day
+        of_day = counts.setdefault(day, Counter())
+        of_day.update({name: rows for place, name in enumerate(flags) if bits >> place & 1}, rows=rows)
+    return counts
+
+
+def _checked(landed: Landed, counts: dict[date, Counter[str]]) -> dict[date, TableDay]:
+    """What was read of each day; footers say what should have been."""
     result = {}
     for day, files in landed.days.items():
-        made = TableDay()
+        seen = counts.get(day, Counter())
+        made = TableDay(rows_in=seen.pop("rows", 0), quarantined=seen.pop("refused", 0))
         if files is None:
             made.notes["folder"] = "none"
-        row = found.get(day)
-        if row is not None:
-            made.rows_in, made.quarantined = row["n"], row["bad"]
-            made.notes |= {c.removeprefix(COUNTED): row[c] for c in counted if row[c]}
+        made.notes |= {name.removeprefix(COUNTED): rows for name, rows in sorted(seen.items())}
         footers = [file.rows for file in files or []]
         if all(n is not None for n in footers) and sum(n or 0 for n in footers) != made.rows_in:
             raise InputError(
@@ -137,31 +164,22 @@ def _count(rows: DataFrame, landed: Landed) -> dict[date, TableDay]:
 
 
 def _without_repeats(
-    spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]
+    config: Config, good: DataFrame, earlier: DataFrame, suspected: DataFrame, *, name: str
 ) -> tuple[DataFrame, DataFrame | None, list[DataFrame]]:
     """Rows that stand, repeats, and the cached frames behind both (to be released)."""
-    columns = landing_columns(config, name)
-    kept = table(config, name).schema.names
-    if name.endswith("_profile"):
-        return _profiles_without_repeats(spark, config, good, name=name, days=days)
+    columns, kept = landing_columns(config, name), table(config, name).schema.names
     horizon = config.ingest.duplicate_horizon_days
-    earlier = _earlier(spark, config, name=name, days=days, columns=columns)
-    keyed = good.select(suspect_hash(name).alias("_hash")).unionByName(
-        earlier.select(suspect_hash(name).alias("_hash"))
-    )
-    suspects = keyed.groupBy("_hash").count().where("count > 1").select("_hash").persist(StorageLevel.MEMORY_AND_DISK)
-    number = suspects.count()
-    good = good.withColumn("_hash", suspect_hash(name))
+    number = suspected.count()
     if number == 0:
-        suspects.unpersist()
         return _marked_first(good, name).select(*kept), None, []
-    looked_up = F.broadcast(suspects) if number <= _BROADCAST_ROWS else suspects
+    good = good.withColumn("_hash", suspect_hash(name))
+    looked_up = F.broadcast(suspected) if number <= _BROADCAST_ROWS else suspected
     plain = _marked_first(good.join(looked_up, on="_hash", how="left_anti"), name)
     flagged = good.join(looked_up, on="_hash", how="left_semi")
-    earlier = earlier.withColumn("_hash", suspect_hash(name)).join(looked_up, on="_hash", how="left_semi")
+    earlier = earlier.join(looked_up, on="_hash", how="left_semi")
     decided = sort_out(flagged, earlier, name=name, columns=columns, horizon=horizon).persist(StorageLevel.DISK_ONLY)
     standing = decided.where("_stands").select(*kept)
-    return plain.select(*kept).unionByName(standing), decided.where("NOT _stands"), [suspects, decided]
+    return plain.select(*kept).unionByName(standing), decided.where("NOT _stands"), [decided]
 
 
 def _marked_first(rows: DataFrame, name: str) -> DataFrame:
@@ -178,77 +196,21 @@ def _profiles_without_repeats(
     return decided.where("_stands").select(*schema.schema.names), decided.where("NOT _stands"), [decided]
 
 
-def _earlier(spark: SparkSession, config: Config, *, name: str, days: list[date], columns: list[str]) -> DataFrame:
-    """Good rows of the horizon before the days at hand, kept or not, with the hash of the row that stands."""
+def _earlier(spark: SparkSession, config: Config, *, name: str, days: list[date]) -> DataFrame | None:
+    """Good rows of the horizon before the days at hand, kept or not, with their `_hash` and that of the row that stands.
+
+    None for profiles, whose repeats are looked up in all their history.
+    """
+    if name.endswith("_profile"):
+        return None
     first = min(days) - timedelta(days=config.ingest.duplicate_horizon_days)
     key = ["impression_id", "user_id", "item_id", "event_ts", "ds"] + (["action"] if name == "engagements" else [])
     kept = tables.read(spark, config, name, first=first, last=max(days)).where(~F.col("ds").isin(days))
     dropped = tables.read(spark, config, "duplicates", first=first, last=max(days)).where(~F.col("ds").isin(days))
     dropped = dropped.where(F.col("table_name") == name).select(*key, F.col("standing_hash").alias("_standing"))
-    return kept.select(*key, content_hash(columns).alias("_standing")).unionByName(dropped)
-
-
-def _as_duplicates(repeats: DataFrame | None, name: str) -> DataFrame | None:
-    if repeats is None:
-        return None
-    moment = "valid_from" if name.endswith("_profile") else "event_ts"
-    blank = {"impression_id": "bigint", "user_id": "bigint", "item_id": "bigint", "action": "string"}
-    have = set(repeats.columns)
-    keys = [F.col(c) if c in have else F.lit(None).cast(k).alias(c) for c, k in blank.items()]
-    return repeats.select(
-        F.lit(name).alias("table_name"),
-        *keys,
-        F.col(moment).alias("event_ts"),
-        F.col("_standing").alias("standing_hash"),
-        F.col("_conflicting").alias("conflicting"),
-        F.col("_raw").alias("row_json"),
-        F.col(SOURCE).alias("source_file"),
-        "ds",
-    )
-
-
-def _as_quarantine(rows: DataFrame, name: str) -> DataFrame:
-    return rows.where(F.col(REASON).isNotNull()).select(
-        F.lit(name).alias("table_name"),
-        F.col(REASON).alias("reason"),
-        F.col("_raw").alias("row_json"),
-        F.col(SOURCE).alias("source_file"),
-        F.col(DAY).alias("ds"),
-    )
-
-
-def _write_aside(frame: DataFrame | None, config: Config, aside: str, *, name: str, days: list[date]) -> None:
-    """Write what did not stand; nothing to write still clears what an earlier run of these days left."""
-    if frame is None:
-        if not any(tables.row_counts(config, aside, days=days).values()):
-            return
-        spark = SparkSession.getActiveSession()
-        assert spark is not None
-        frame = spark.createDataFrame([], TABLES[aside].schema)
-    tables.write_days(frame, config, TABLES[aside], days=days, extra=f"table_name = '{name}'")
-
-
-def _keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]) -> None:
-    """Texts behind hashed ids, on the day they were first seen (S11)."""
-    texts = [c.removeprefix("_text_") for c in good.columns if c.startswith("_text_")]
-    if not texts:
-        return
-    seen = None
-    for column in texts:
-        one = good.select(
-            F.lit(f"{name}.{column}").alias("kind"),
-            F.col(column).alias("id"),
-            F.col(f"_text_{column}").alias("text"),
-            "ds",
-        ).dropna()
-        seen = one if seen is None else seen.unionByName(one)
-    assert seen is not None
-    first = seen.groupBy("kind", "id", "text").agg(F.min("ds").alias("ds"))
-    before = (
-        tables.read(spark, config, "id_map").where(~F.col("ds").isin(days)).where(F.col("kind").startswith(f"{name}."))
-    )
-    fresh = first.join(before.select("kind", "id", "text"), on=["kind", "id", "text"], how="left_anti")
-    tables.write_days(fresh, config, TABLES["id_map"], days=days, extra=f"kind LIKE '{name}.%'")
+    standing = content_hash(landing_columns(config, name)).alias("_standing")
+    both = kept.select(*key, standing).unionByName(dropped)
+    return both.withColumn("_hash", suspect_hash(name))
 
 
 def _count_committed(

@@ -17,7 +17,7 @@ def ingest_receipts(
     spark: SparkSession, config: Config, results: Mapping[str, Mapping[date, TableDay]], *, days: Sequence[date]
 ) -> dict[date, Receipt]:
     """One receipt a day over all ingested tables; notes keep the tables apart."""
-    hashes = {n: tables.content_hashes(tables.read(spark, config, n, days=days), days=days) for n in results}
+    hashes = {n: tables.committed_hashes(spark, config, n, days=days) for n in results}
     versions = {name: str(tables.version_of(config, name)) for name in results}
     receipts = {}
     for day in days:
@@ -49,8 +49,7 @@ def table_receipts(
     unhashed: Sequence[str] = (),
 ) -> dict[date, Receipt]:
     """Receipts with the hashes, versions and committed rows of the tables that `job` wrote; rows_out is the first's."""
-    frames = {n: tables.read(spark, config, n, days=days).drop(*unhashed) for n in names}
-    hashes = {n: tables.content_hashes(frame, days=days) for n, frame in frames.items()}
+    hashes = {n: tables.committed_hashes(spark, config, n, days=days, unhashed=unhashed) for n in names}
     versions = {n: str(tables.version_of(config, n)) for n in names}
     rows = {n: tables.row_counts(config, n, days=days) for n in names}
     return {

@@ -6,8 +6,8 @@ from pyspark.sql import types as t
 from benchmarks.contenders.common import Job, bench_session, contend
 from benchmarks.contenders.spark_tiles import read
 from benchmarks.names import COUNTED, ENTITIES, SUMMED, WINDOWS, feature_names
-from features.build import build_features
-from features.tiles import event_log, group_tiles
+from features.build import GroupTiles, build_features
+from features.tiles import event_log, packed_tiles
 from headrace.config import FeaturesConfig, Metric
 from headrace.config.columns import group_columns
 
@@ -48,7 +48,10 @@ def build(job: Job) -> None:
     rows = read(spark, job.world, "spine").select("impression_id", "user_id", "item_id", "request_ts")
     built = build_features(
         rows,
-        {name: group_tiles(log, features, name=name) for name in features.groups},
+        {
+            name: GroupTiles(packed_tiles(log, features, names=[name], partitions=_PARTITIONS))
+            for name in features.groups
+        },
         features=features,
         columns=columns,
         profiles={},

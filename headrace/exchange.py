@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-__all__ = ["PACKED_SCHEMA", "exchange", "pack", "packer", "partition_of", "unpack"]
+__all__ = ["PACKED_SCHEMA", "exchange", "gathered", "pack", "pack_to", "packer", "partition_of", "unpack"]
 
 PACKED_SCHEMA = "pid int, tag string, blob binary"
 _FLUSH_BYTES = 32 << 20
@@ -34,19 +34,22 @@ def partition_of(keys: pa.Array, *, partitions: int) -> NDArray[np.int64]:
 
 def pack(table: pa.Table, *, key: str | None, tag: str, partitions: int) -> Iterator[pa.RecordBatch]:
     """Slices of `table`, one per target partition, as rows of PACKED_SCHEMA; without a key every partition gets all."""
-    if table.num_rows == 0:
-        return
-    if key is None:
+    if table.num_rows and key is None:
         blob = _to_bytes(table)
         yield _rows(list(range(partitions)), tag, [blob] * partitions)
-        return
-    target = partition_of(_one_array(table.column(key)), partitions=partitions)
+    elif table.num_rows:
+        target = partition_of(_one_array(table.column(key)), partitions=partitions)
+        yield from pack_to(table, target=target, tag=tag, partitions=partitions)
+
+
+def pack_to(table: pa.Table, *, target: NDArray[np.int64], tag: str, partitions: int) -> Iterator[pa.RecordBatch]:
+    """Slices of `table` by the partition that `target` (N,) gives each row."""
     order = np.argsort(target.astype(np.int16 if partitions < 1 << 15 else np.int32), kind="stable")
     bounds = np.searchsorted(target[order], np.arange(partitions + 1))
     arranged = table.take(pa.array(order)).combine_chunks()
-    pids = [p for p in range(partitions) if bounds[p] < bounds[p + 1]]
-    for pid in pids:
-        yield _rows([pid], tag, [_to_bytes(arranged.slice(bounds[pid], bounds[pid + 1] - bounds[pid]))])
+    for pid in range(partitions):
+        if bounds[pid] < bounds[pid + 1]:
+            yield _rows([pid], tag, [_to_bytes(arranged.slice(bounds[pid], bounds[pid + 1] - bounds[pid]))])
 
 
 def _rows(pids: list[int], tag: str, blobs: list[bytes]) -> pa.RecordBatch:
@@ -72,22 +75,24 @@ def packer(
     """A mapInArrow function that packs its rows, a bounded number of bytes at a time, combined first if wanted."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        held: list[pa.RecordBatch] = []
-        size = 0
-        for batch in batches:
-            held.append(batch)
-            size += batch.nbytes
-            if size >= _FLUSH_BYTES:
-                yield from flush(held)
-                held, size = [], 0
-        if held:
-            yield from flush(held)
-
-    def flush(held: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        table = pa.Table.from_batches(held)
-        yield from pack(combine(table) if combine else table, key=key, tag=tag, partitions=partitions)
+        for table in gathered(batches):
+            yield from pack(combine(table) if combine else table, key=key, tag=tag, partitions=partitions)
 
     return run
+
+
+def gathered(batches: Iterable[pa.RecordBatch], *, flush_bytes: int = _FLUSH_BYTES) -> Iterator[pa.Table]:
+    """Batches put together until they are worth a slice per partition, so that memory stays bounded."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if size >= flush_bytes:
+            yield pa.Table.from_batches(held)
+            held, size = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def unpack(batches: Iterable[pa.RecordBatch]) -> dict[str, pa.Table]:
@@ -96,7 +101,7 @@ def unpack(batches: Iterable[pa.RecordBatch]) -> dict[str, pa.Table]:
     for batch in batches:
         for tag, blob in zip(batch.column("tag").to_pylist(), batch.column("blob"), strict=True):
             parts.setdefault(tag, []).append(pa.ipc.open_stream(blob.as_buffer()).read_all())
-    return {tag: pa.concat_tables(tables) for tag, tables in parts.items()}
+    return {tag: pa.concat_tables(tables, promote_options="default") for tag, tables in parts.items()}
 
 
 def exchange(packed: list[DataFrame], *, partitions: int) -> DataFrame:

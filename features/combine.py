@@ -1,0 +1,174 @@
+"""Events of one batch to partial tiles, and partial tiles to whole ones: numpy inside a task, no Spark here.
+
+A tile is one row per key (x segment) x event tick x visible tick x landing day (S24). Partial tiles of the same grain
+add up (counts, sums), or keep the smaller (first visible) or larger (last event) moment, so that they can be combined
+before and after the shuffle, in any order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.windows import Ints, sort_order
+
+__all__ = ["EVENT_COLUMNS", "TileSpec", "combine_events", "merge_tiles"]
+
+EVENT_COLUMNS = ("event_us", "arrival_us", "own_us", "matches", "units", "ds_number")
+_NEVER = np.iinfo(np.int64).min
+_TICKS = ("event_hour", "visible_hour")
+_DENSE = 1 << 28  # a range of integers this small is its own code
+_LIMIT = 62  # bits of a packed grain that leave room for the sign
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """What a task needs to know to make one group's tiles; small and picklable.
+
+    Attributes
+    ----------
+    name, key, segment : str
+        The group, and the event columns with its key and its segment value (None without one).
+    tick_us, delay_us : int
+        Microseconds of a tile, 1 with refresh 0; and of the group's delay.
+    counted, summed, recency : tuple of (metric, bit)
+        Metrics of the tile; an event belongs to a metric iff that bit of its `matches` is set.
+    """
+
+    name: str
+    key: str
+    segment: str | None
+    tick_us: int
+    delay_us: int
+    counted: tuple[tuple[str, int], ...]
+    summed: tuple[tuple[str, int], ...]
+    recency: tuple[tuple[str, int], ...]
+
+    @property
+    def grain(self) -> list[str]:
+        """Columns that name a tile."""
+        return ["key", *(["segment"] if self.segment else []), "event_hour", "visible_hour", "ds_number"]
+
+    @property
+    def additive(self) -> list[str]:
+        """Columns that add up."""
+        return [f"{m}_count" for m, _ in self.counted] + [f"{m}_sum" for m, _ in self.summed]
+
+    @property
+    def latest(self) -> list[str]:
+        """Columns of which the larger stays."""
+        return [f"{m}_last_ts" for m, _ in self.recency]
+
+
+def combine_events(events: pa.Table, spec: TileSpec) -> pa.Table:
+    """Partial tiles of a batch of events.
+
+    Parameters
+    ----------
+    events : table with `spec.key`, `spec.segment` and EVENT_COLUMNS
+        `matches`: one bit per metric; `units`: the value in microunits, 0 without one; `own_us`: arrival of the row
+        itself, where `arrival_us` may be that of a later row it needs (S12, S17). Rows without a key are no tiles.
+
+    Returns
+    -------
+    table of `spec.grain`, known_ts, `spec.additive`, `spec.latest` (null where no such event); times int64 microseconds
+    """
+    events = events.filter(events.column(spec.key).is_valid()) if events.column(spec.key).null_count else events
+    event_us, arrival, own = (_ints(events, name) for name in ("event_us", "arrival_us", "own_us"))
+    visible = np.maximum(event_us, arrival - spec.delay_us)
+    known = np.maximum(event_us, own - spec.delay_us)
+    placed = {
+        "key": events.column(spec.key),
+        **({"segment": events.column(spec.segment)} if spec.segment else {}),
+        "event_hour": event_us // spec.tick_us,
+        "visible_hour": visible // spec.tick_us,
+        "ds_number": events.column("ds_number"),
+    }
+    order, starts = _groups(placed)
+    matches, units, moments = _ints(events, "matches")[order], _ints(events, "units")[order], event_us[order]
+    made = _firsts(placed, order[starts], tick_us=spec.tick_us)
+    made["known_ts"] = pa.array(_reduce(np.minimum, known[order], starts))
+    for name, bit in spec.counted:
+        made[f"{name}_count"] = pa.array(_reduce(np.add, matches >> bit & 1, starts))
+    for name, bit in spec.summed:
+        made[f"{name}_sum"] = pa.array(_reduce(np.add, units * (matches >> bit & 1), starts))
+    for name, bit in spec.recency:
+        last = _reduce(np.maximum, np.where(matches >> bit & 1, moments, _NEVER), starts)
+        made[f"{name}_last_ts"] = pa.array(last, mask=last == _NEVER)
+    return pa.table(made)
+
+
+def merge_tiles(partial: pa.Table, spec: TileSpec) -> pa.Table:
+    """Whole tiles from partial ones: the same columns, one row per grain."""
+    placed = {name: partial.column(name) for name in spec.grain}
+    placed |= {name: _ints(partial, name) // spec.tick_us for name in _TICKS}
+    order, starts = _groups(placed)
+    made = _firsts(placed, order[starts], tick_us=spec.tick_us)
+    made["known_ts"] = pa.array(_reduce(np.minimum, _ints(partial, "known_ts")[order], starts))
+    for name in spec.additive:
+        made[name] = pa.array(_reduce(np.add, _ints(partial, name)[order], starts))
+    for name in spec.latest:
+        moments = partial.column(name).fill_null(_NEVER).to_numpy()
+        last = _reduce(np.maximum, moments[order], starts)
+        made[name] = pa.array(last, mask=last == _NEVER)
+    return pa.table(made)
+
+
+def _ints(table: pa.Table, name: str) -> Ints:
+    return np.asarray(table.column(name).to_numpy(), dtype=np.int64)
+
+
+_Columns = dict[str, pa.ChunkedArray | Ints]
+
+
+def _firsts(placed: _Columns, rows: Ints, *, tick_us: int) -> dict[str, pa.ChunkedArray | pa.Array]:
+    """The grain's columns at `rows`; ticks become microseconds again."""
+    return {
+        name: pa.array(column[rows] * tick_us) if isinstance(column, np.ndarray) else column.take(pa.array(rows))
+        for name, column in placed.items()
+    }
+
+
+def _reduce(how: np.ufunc, values: Ints, starts: Ints) -> Ints:
+    return how.reduceat(values, starts) if len(starts) else np.zeros(0, np.int64)
+
+
+def _groups(placed: _Columns) -> tuple[Ints, Ints]:
+    """Order that brings rows of one grain together, and where each run of them starts."""
+    packed, span = np.zeros(len(placed["key"]), dtype=np.int64), 1
+    for column in placed.values():
+        codes, number = _codes(column)
+        if (span * number).bit_length() > _LIMIT:
+            packed, span = _compressed(packed)
+        if (span * number).bit_length() > _LIMIT:
+            codes, number = _compressed(codes)
+        packed, span = packed * number + codes, span * number
+    order = sort_order(packed)
+    arranged = packed[order]
+    fresh = np.ones(len(arranged), dtype=bool)
+    fresh[1:] = arranged[1:] != arranged[:-1]
+    return order, np.flatnonzero(fresh)
+
+
+def _codes(column: pa.ChunkedArray | Ints) -> tuple[Ints, int]:
+    """Small non-negative codes, equal iff the values are, and a number that all are below; null is a value too."""
+    if not isinstance(column, np.ndarray) and (column.null_count or not pa.types.is_integer(column.type)):
+        return _dictionary_codes(column)
+    values = np.asarray(column if isinstance(column, np.ndarray) else column.to_numpy(), dtype=np.int64)
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    if high - low < _DENSE:
+        return values - low, high - low + 1
+    return _dictionary_codes(pa.chunked_array([values]))
+
+
+def _dictionary_codes(column: pa.ChunkedArray) -> tuple[Ints, int]:
+    encoded = column.combine_chunks().dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    codes = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False) + 1
+    return codes, len(encoded.dictionary) + 1
+
+
+def _compressed(codes: Ints) -> tuple[Ints, int]:
+    values, places = np.unique(codes, return_inverse=True)
+    return places.astype(np.int64), max(len(values), 1)

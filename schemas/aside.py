@@ -1,0 +1,77 @@
+"""What does not stand: refused rows to `quarantine`, repeats to `duplicates`; and the texts behind hashed ids."""
+
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from headrace import tables
+from headrace.config import Config
+from schemas.conform import REASON
+from schemas.reading import DAY, SOURCE
+from schemas.tables import TABLES
+
+__all__ = ["as_duplicates", "as_quarantine", "keep_id_map", "write_aside"]
+
+
+def as_duplicates(repeats: DataFrame | None, name: str) -> DataFrame | None:
+    if repeats is None:
+        return None
+    moment = "valid_from" if name.endswith("_profile") else "event_ts"
+    blank = {"impression_id": "bigint", "user_id": "bigint", "item_id": "bigint", "action": "string"}
+    have = set(repeats.columns)
+    keys = [F.col(c) if c in have else F.lit(None).cast(k).alias(c) for c, k in blank.items()]
+    return repeats.select(
+        F.lit(name).alias("table_name"),
+        *keys,
+        F.col(moment).alias("event_ts"),
+        F.col("_standing").alias("standing_hash"),
+        F.col("_conflicting").alias("conflicting"),
+        F.col("_raw").alias("row_json"),
+        F.col(SOURCE).alias("source_file"),
+        "ds",
+    )
+
+
+def as_quarantine(rows: DataFrame, name: str) -> DataFrame:
+    return rows.where(F.col(REASON).isNotNull()).select(
+        F.lit(name).alias("table_name"),
+        F.col(REASON).alias("reason"),
+        F.col("_raw").alias("row_json"),
+        F.col(SOURCE).alias("source_file"),
+        F.col(DAY).alias("ds"),
+    )
+
+
+def write_aside(frame: DataFrame | None, config: Config, aside: str, *, name: str, days: list[date]) -> None:
+    """Write what did not stand; nothing to write still clears what an earlier run of these days left."""
+    if frame is None:
+        if not any(tables.row_counts(config, aside, days=days).values()):
+            return
+        spark = SparkSession.getActiveSession()
+        assert spark is not None
+        frame = spark.createDataFrame([], TABLES[aside].schema)
+    tables.write_days(frame, config, TABLES[aside], days=days, extra=f"table_name = '{name}'")
+
+
+def keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]) -> None:
+    """Texts behind hashed ids, on the day they were first seen (S11)."""
+    texts = [c.removeprefix("_text_") for c in good.columns if c.startswith("_text_")]
+    if not texts:
+        return
+    seen = None
+    for column in texts:
+        one = good.select(
+            F.lit(f"{name}.{column}").alias("kind"),
+            F.col(column).alias("id"),
+            F.col(f"_text_{column}").alias("text"),
+            "ds",
+        ).dropna()
+        seen = one if seen is None else seen.unionByName(one)
+    assert seen is not None
+    first = seen.groupBy("kind", "id", "text").agg(F.min("ds").alias("ds"))
+    before = (
+        tables.read(spark, config, "id_map").where(~F.col("ds").isin(days)).where(F.col("kind").startswith(f"{name}."))
+    )
+    fresh = first.join(before.select("kind", "id", "text"), on=["kind", "id", "text"], how="left_anti")
+    tables.write_days(fresh, config, TABLES["id_map"], days=days, extra=f"kind LIKE '{name}.%'")
