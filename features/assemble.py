@@ -1,31 +1,22 @@
-"""Reads what tiles, labels and features need, joined and as of the right moment; frames in one place, no writing."""
+"""Reads what labels and features need, joined and as of the right moment; frames in one place, no writing."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date, timedelta
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from features.build import build_features, group_plans, tiles_from_table
+from features.build import GroupTiles, Sink, build_features, group_plans, packed_population, packed_tile_files
 from features.clock import to_micros
 from features.context import holiday_dates, with_context
+from features.groupstats import GroupPlan
 from features.profiles import join_profile, profile_timeline
-from features.tiles import (
-    event_log,
-    merged_tiles,
-    needs_impression,
-    packed_tiles,
-    with_impression_segment,
-    with_profiles,
-)
 from headrace import tables
+from headrace.arrowfiles import file_tasks
 from headrace.config import Config, feature_columns
-from headrace.exchange import exchange
 from schemas.tables import table
 
-__all__ = ["spine_features", "tile_frames", "timeline"]
+__all__ = ["spine_features", "timeline"]
 
 _BYTES_PER_TILE, _BYTES_PER_ROW, _PARTITION_BYTES = 120, 1500, 128 << 20
 
@@ -37,47 +28,13 @@ def timeline(spark: SparkSession, config: Config, entity: str, *, last: date) ->
     return profile_timeline(profile, key=f"{entity}_id", columns=columns, timezone=config.timezone)
 
 
-@contextmanager
-def tile_frames(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Iterator[dict[str, DataFrame]]:
-    """Tiles of every group for the landing days asked; one pass over the log, kept until the caller is done."""
-    features, partitions = config.features, config.spark.partitions or config.spark.shuffle_partitions
-    own = [name for name, group in features.groups.items() if needs_impression(group)]
-    shared = [name for name in features.groups if name not in own]
-    logs = [(_shared_log(spark, config, days=days), shared)] if shared else []
-    logs += [(_impression_log(spark, config, name, days=days), [name]) for name in own]
-    packed = [packed_tiles(log, features, names=names, partitions=partitions, days=len(days)) for log, names in logs]
-    together = exchange(packed, partitions=partitions).persist(StorageLevel.DISK_ONLY)
-    yield {
-        name: merged_tiles(together, features, name=name, schema=table(config, f"tiles_{name}").schema)
-        for name in features.groups
-    }
-    together.unpersist()
+def spine_features(
+    spark: SparkSession, config: Config, *, days: Sequence[date], sink: tuple[Sink, str] | None = None
+) -> DataFrame:
+    """The training set of `days`: spine, profiles at request_ts, context, statistics, states, defaults.
 
-
-def _shared_log(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
-    """The log of `days` with the profile columns that the groups segment by."""
-    groups = config.features.groups
-    sources = {g.segment.split(".")[0] for g in groups.values() if g.segment}
-    authors = any(g.entity == "author" for g in groups.values())
-    impressions, engagements = (tables.read(spark, config, n, days=days) for n in ("impressions", "engagements"))
-    users = timeline(spark, config, "user", last=max(days)) if "user" in sources else None
-    items = timeline(spark, config, "item", last=max(days)) if authors or "item" in sources else None
-    log = event_log(impressions, engagements, context=[])
-    return with_profiles(log, users=users, items=items, timezone=config.timezone)
-
-
-def _impression_log(spark: SparkSession, config: Config, name: str, *, days: Sequence[date]) -> DataFrame:
-    """The log of one group that is segmented by an impression column: pairs may span landing days (S12)."""
-    group = config.features.groups[name]
-    items = timeline(spark, config, "item", last=max(days)) if group.entity == "author" else None
-    shown, done = (tables.read(spark, config, n, last=max(days)) for n in ("impressions", "engagements"))
-    column = (group.segment or "").split(".")[1]
-    log = with_impression_segment(shown, done, column=column, days=[d.isoformat() for d in days])
-    return with_profiles(log, users=None, items=items, timezone=config.timezone)
-
-
-def spine_features(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
-    """The training set of `days`: spine, profiles at request_ts, context, statistics, states, defaults."""
+    With a `sink` (features.build.build_features) the tasks hand it their rows, and what it returns is returned.
+    """
     next_day = max(days) + timedelta(days=1)
     rows = tables.read(spark, config, "spine", days=days)
     at = to_micros(F.col("request_ts"))
@@ -91,9 +48,7 @@ def spine_features(spark: SparkSession, config: Config, *, days: Sequence[date])
     rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
     partitions = _partitions(spark, config, days=days, last=next_day)
     tiles = {
-        plan.name: tiles_from_table(
-            tables.read(spark, config, f"tiles_{plan.name}", last=next_day), plan, partitions=partitions
-        )
+        plan.name: _group_tiles(spark, config, plan, last=next_day, partitions=partitions)
         for plan in group_plans(config.features)
     }
     return build_features(
@@ -105,7 +60,19 @@ def spine_features(spark: SparkSession, config: Config, *, days: Sequence[date])
         timezone=config.timezone,
         partitions=partitions,
         schema=table(config, "training_set").schema,
+        sink=sink,
     )
+
+
+def _group_tiles(spark: SparkSession, config: Config, plan: GroupPlan, *, last: date, partitions: int) -> GroupTiles:
+    """A group's tiles up to the landing day `last`, straight from their files, and their population."""
+    name = f"tiles_{plan.name}"
+    tasks = file_tasks(spark, tables.files(config, name, last=last))
+    packed = packed_tile_files(tasks, plan, partitions=partitions)
+    if not plan.population_metrics:
+        return GroupTiles(packed)
+    frame = tables.read(spark, config, name, last=last)
+    return GroupTiles(packed, packed_population(frame, plan, partitions=partitions))
 
 
 def _ages(config: Config, entity: str) -> dict[str, F.Column]:  # type: ignore[name-defined]

@@ -18,16 +18,18 @@ from pyspark.sql.types import StructType
 from features.clock import as_of_micros, to_micros
 from features.groupstats import GroupPlan, group_columns, make_plan
 from features.states import cell_states, fill_default
+from headrace.arrowfiles import open_parts
 from headrace.config import Feature, FeaturesConfig
 from headrace.config.columns import source_columns
 from headrace.durations import micros
 from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
 
-__all__ = ["GroupTiles", "build_features", "group_plans", "tiles_from_table"]
+__all__ = ["GroupTiles", "Sink", "build_features", "group_plans", "packed_population", "packed_tile_files"]
 
 _ENTITIES = ("user", "item", "author")
-_OUTPUT_ROWS = 1 << 16
+_OUTPUT_ROWS = 1 << 17
 _Batches = Iterable[pa.RecordBatch]
+Sink = Callable[[_Batches], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def build_features(
     timezone: str,
     partitions: int,
     schema: StructType,
+    sink: tuple[Sink, str] | None = None,
 ) -> DataFrame:
     """Add the features of every group, find all states, fill the defaults.
 
@@ -78,10 +81,11 @@ def build_features(
     profiles : entity -> tolerance of its profile
     partitions : tasks per exchange; the result does not depend on it
     schema : of the result; its columns are taken by name
+    sink : what the last step of a task does with its rows, and the schema of what it returns; None returns the rows
 
     Returns
     -------
-    frame of `schema`: one row per row of `rows`, in no particular order
+    frame of `schema`, one row per row of `rows`, in no particular order; or what the sink returns
     """
     plans = group_plans(features)
     moments: dict[str, Column] = {
@@ -92,10 +96,11 @@ def build_features(
     }
     rows = rows.withColumns(moments) if moments else rows
     finish = _finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema))
+    end, ends_as = sink or (iter, schema)
     stages = [_Stage(e, tuple(p for p in plans if p.group.entity == e)) for e in _ENTITIES]
     stages = [stage for stage in stages if stage.plans]
     if not stages:
-        return rows.mapInArrow(_finish_only(finish), schema)
+        return rows.mapInArrow(_finish_only(finish, end), ends_as)
     travelling = rows.mapInArrow(packer(key=f"{stages[0].entity}_id", tag="rows", partitions=partitions), PACKED_SCHEMA)
     for number, stage in enumerate(stages):
         met = [frame for p in stage.plans for frame in (tiles[p.name].packed, tiles[p.name].population) if frame]
@@ -104,28 +109,42 @@ def build_features(
             onward = f"{stages[number + 1].entity}_id"
             travelling = here.mapInArrow(_passer(stage, key=onward, partitions=partitions), PACKED_SCHEMA)
         else:
-            travelling = here.mapInArrow(_laster(stage, finish), schema)
+            travelling = here.mapInArrow(_laster(stage, finish, end), ends_as)
     return travelling
 
 
-def tiles_from_table(tiles: DataFrame, plan: GroupPlan, *, partitions: int) -> GroupTiles:
-    """Rows of `tiles_<group>`, packed by key, and their population, which is small, packed for every partition."""
-    frame = _as_integers(tiles, plan)
-    packed = frame.mapInArrow(packer(key="key", tag=plan.name, partitions=partitions), PACKED_SCHEMA)
-    if not plan.population_metrics:
-        return GroupTiles(packed)
-    by = [*(["segment"] if plan.segment else []), "event_hour", "visible_hour"]
-    known = frame if plan.segment is None else frame.where(F.col("segment").isNotNull())
-    population = known.groupBy(*by).agg(*[F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics])
+def packed_tile_files(tasks: DataFrame, plan: GroupPlan, *, partitions: int) -> DataFrame:
+    """Tiles of one group, packed by key, straight from the files that `tasks` names (headrace.arrowfiles)."""
+    columns = _tile_columns(plan)
+    send = packer(key="key", tag=plan.name, partitions=partitions)
+
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        read = (table for part in open_parts(batches) for table in part.tables(columns))
+        yield from send(batch for table in read for batch in _in_integers(table).to_batches())
+
+    return tasks.mapInArrow(run, PACKED_SCHEMA)
+
+
+def packed_population(tiles: DataFrame, plan: GroupPlan, *, partitions: int) -> DataFrame:
+    """Counts of `tiles_<group>` over all keys, which are few, packed for every partition: for priors."""
+    known = tiles if plan.segment is None else tiles.where(F.col("segment").isNotNull())
+    by = ["segment"] if plan.segment else []
+    hours = [to_micros(F.col(c)).alias(c) for c in ("event_hour", "visible_hour")]
+    counts = [F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics]
     everywhere = packer(key=None, tag=f"{plan.name}/population", partitions=partitions)
-    return GroupTiles(packed, population.mapInArrow(everywhere, PACKED_SCHEMA))
+    return known.groupBy(*by, *hours).agg(*counts).mapInArrow(everywhere, PACKED_SCHEMA)
 
 
-def _as_integers(tiles: DataFrame, plan: GroupPlan) -> DataFrame:
+def _tile_columns(plan: GroupPlan) -> list[str]:
     moments = ["event_hour", "visible_hour", "known_ts", *[f"{m}_last_ts" for m in plan.group.recency]]
     others = [f"{m}_count" for m in plan.group.counted] + [f"{m}_sum" for m in plan.group.summed]
-    keys = ["key", "segment"] if plan.segment else ["key"]
-    return tiles.select(*keys, *[to_micros(F.col(c)).alias(c) for c in moments], *others)
+    return ["key", *(["segment"] if plan.segment else []), *moments, *others]
+
+
+def _in_integers(tiles: pa.Table) -> pa.Table:
+    """Times as int64 microseconds."""
+    arrays = [c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in tiles.columns]
+    return pa.table(arrays, names=tiles.column_names)
 
 
 def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
@@ -143,7 +162,7 @@ def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
     return rows
 
 
-def _passer(stage: _Stage, *, key: str, partitions: int) -> Callable[[_Batches], Iterator[pa.RecordBatch]]:
+def _passer(stage: _Stage, *, key: str, partitions: int) -> Sink:
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
         rows = _enrich(stage, unpack(batches))
         if rows is not None:
@@ -155,19 +174,18 @@ def _passer(stage: _Stage, *, key: str, partitions: int) -> Callable[[_Batches],
 _Finish = Callable[[pa.Table], Iterator[pa.RecordBatch]]
 
 
-def _laster(stage: _Stage, finish: _Finish) -> Callable[[_Batches], Iterator[pa.RecordBatch]]:
+def _laster(stage: _Stage, finish: _Finish, end: Sink) -> Sink:
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
         rows = _enrich(stage, unpack(batches))
         if rows is not None:
-            yield from finish(rows)
+            yield from end(finish(rows))
 
     return run
 
 
-def _finish_only(finish: _Finish) -> Callable[[_Batches], Iterator[pa.RecordBatch]]:
+def _finish_only(finish: _Finish, end: Sink) -> Sink:
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield from finish(pa.Table.from_batches([batch]))
+        yield from end(done for batch in batches for done in finish(pa.Table.from_batches([batch])))
 
     return run
 

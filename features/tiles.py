@@ -14,6 +14,7 @@ from pyspark.sql.types import StructType
 
 from features.clock import to_micros
 from features.combine import TileSpec, combine_events, merge_tiles
+from features.events import MICROUNITS, read_events
 from features.profiles import join_profile
 from headrace.config import FeaturesConfig, Group, Metric
 from headrace.durations import micros
@@ -21,18 +22,18 @@ from headrace.exchange import PACKED_SCHEMA, gathered, pack_to, partition_of, un
 from schemas.days import ds_start
 
 __all__ = [
-    "MICROUNITS",
     "event_log",
     "merged_tiles",
     "needs_impression",
+    "needs_profile",
     "packed_tiles",
+    "packed_tiles_of_files",
     "segment_column",
     "tile_spec",
     "with_impression_segment",
     "with_profiles",
 ]
 
-MICROUNITS = 1_000_000
 _FLUSH_BYTES = 64 << 20
 _OUTPUT_ROWS = 1 << 16
 _SHARED = ["user_id", "item_id", "event_ts", "effective_arrival_ts", "impression_id", "ds"]
@@ -159,10 +160,9 @@ def packed_tiles(
     Complexity: each map task sorts its events once a group; only partial tiles travel, never events.
     """
     specs = [tile_spec(features, name) for name in names]
-    wanted = [*dict.fromkeys(c for spec in specs for c in (spec.key, spec.segment) if c)]
     own = "own_arrival_ts" if "own_arrival_ts" in events.columns else "effective_arrival_ts"
     chosen = events.select(
-        *wanted,
+        *_wanted(specs),
         to_micros(F.col("event_ts")).alias("event_us"),
         to_micros(F.col("effective_arrival_ts")).alias("arrival_us"),
         to_micros(F.col(own)).alias("own_us"),
@@ -183,6 +183,29 @@ def _matches(metrics: dict[str, Metric]) -> Column:
     return bits
 
 
+def packed_tiles_of_files(
+    tasks: DataFrame, features: FeaturesConfig, *, names: Sequence[str], partitions: int, days: int = 0
+) -> DataFrame:
+    """`packed_tiles` of groups that need nothing but the log itself, straight from its files.
+
+    Parameters
+    ----------
+    tasks : `headrace.arrowfiles.file_tasks` over files of `impressions` and `engagements`
+    """
+    specs = [tile_spec(features, name) for name in names]
+    read = read_events(_wanted(specs), features.metrics)
+    combine = _combiner(specs, partitions=partitions, days=days)
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from combine(batch for table in read(batches) for batch in table.to_batches())
+
+    return tasks.mapInArrow(run, PACKED_SCHEMA)
+
+
+def _wanted(specs: list[TileSpec]) -> list[str]:
+    return [*dict.fromkeys(c for spec in specs for c in (spec.key, spec.segment) if c)]
+
+
 def _combiner(
     specs: list[TileSpec], *, partitions: int, days: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -201,9 +224,17 @@ def _combiner(
     return run
 
 
-def merged_tiles(exchanged: DataFrame, features: FeaturesConfig, *, name: str, schema: StructType) -> DataFrame:
-    """Rows of `tiles_<group>` from packed partial tiles of whole landing days that met in their partition."""
+def merged_tiles(
+    exchanged: DataFrame,
+    features: FeaturesConfig,
+    *,
+    name: str,
+    schema: StructType,
+    sink: tuple[Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]], str],
+) -> DataFrame:
+    """Rows of `tiles_<group>` from packed partial tiles that met in their partition, handed to `sink` in each task."""
     spec, arrow = tile_spec(features, name), to_arrow_schema(schema)
+    end, ends_as = sink
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         partial = unpack(batches).get(name)
@@ -212,9 +243,9 @@ def merged_tiles(exchanged: DataFrame, features: FeaturesConfig, *, name: str, s
             ds = tiles.column("ds_number").cast(pa.int32()).cast(pa.date32())
             tiles = tiles.drop_columns(["ds_number"]).append_column("ds", ds)
             whole = pa.table([tiles.column(f.name).cast(f.type) for f in arrow], schema=arrow)
-            yield from whole.to_batches(max_chunksize=_OUTPUT_ROWS)
+            yield from end(whole.to_batches(max_chunksize=_OUTPUT_ROWS))
 
-    return exchanged.where(F.col("tag") == name).mapInArrow(run, schema)
+    return exchanged.where(F.col("tag") == name).mapInArrow(run, ends_as)
 
 
 def segment_column(group: Group) -> str:
@@ -228,3 +259,8 @@ def segment_column(group: Group) -> str:
 def needs_impression(group: Group) -> bool:
     """Whether the group's segment is a column of the impression."""
     return (group.segment or "").startswith("impression.")
+
+
+def needs_profile(group: Group) -> bool:
+    """Whether the group's key or segment comes from a profile."""
+    return group.entity == "author" or (group.segment or "").startswith(("user.", "item."))

@@ -1,17 +1,22 @@
 """All reading and writing of Delta tables: one commit a write, whole days replaced, schemas enforced."""
 
-from collections.abc import Iterable, Sequence
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
+from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
+from pyspark.sql.pandas.types import to_arrow_schema
 
+from headrace.arrowfiles import WRITTEN_SCHEMA, parquet_sink
 from headrace.config import Config
-from headrace.delta import delta_files, is_table
+from headrace.delta import DeltaFile, delta_files, is_table
 from headrace.errors import ConfigError
 from headrace.receipts import Receipt
 from schemas.tables import Table, table
@@ -22,6 +27,7 @@ __all__ = [
     "content_hashes",
     "ensure",
     "exists",
+    "files",
     "first_event_day",
     "read",
     "row_counts",
@@ -29,6 +35,7 @@ __all__ = [
     "total_rows",
     "version_of",
     "write_days",
+    "write_files",
 ]
 
 
@@ -84,6 +91,33 @@ def write_days(
     return version_of(config, made.name)
 
 
+def write_files(
+    spark: SparkSession, config: Config, made: Table, build: Callable[..., DataFrame], *, days: Sequence[date]
+) -> int:
+    """Replace `days` of a table in one commit by files that the tasks themselves write; return its version.
+
+    Parameters
+    ----------
+    build : called with sink=(sink, schema of what it returns)
+        Makes the frame whose last step in a task hands `sink` batches of the table's columns.
+    """
+    ensure(spark, config, made)
+    uri = table_uri(config, made.name)
+    sink = parquet_sink(uri, to_arrow_schema(made.schema))
+    written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
+    now = int(time.time() * 1000)
+    added: list[AddAction | RemoveAction] = [
+        AddAction(row["path"], row["size"], {"ds": row["ds"]}, now, True, json.dumps({"numRecords": row["rows"]}))
+        for row in written
+    ]
+    target = DeltaTable(uri)
+    chosen = [("ds", "in", [day.isoformat() for day in days])]
+    target.create_write_transaction(
+        added, mode="overwrite", schema=target.schema(), partition_by=["ds"], partition_filters=chosen
+    )
+    return version_of(config, made.name)
+
+
 def ensure(spark: SparkSession, config: Config, made: Table) -> None:
     """Create the table with its comments and NOT NULLs, or add columns that a new feature brought."""
     if not exists(config, made.name):
@@ -109,6 +143,17 @@ def _check_types(config: Config, made: Table, have: t.StructType) -> None:
                 wanted=f"{field.dataType.simpleString()}, as the configuration now says",
                 remedy="give the group or column another name, or write to another root",
             )
+
+
+def files(
+    config: Config, name: str, *, last: date | None = None, days: Sequence[date] | None = None
+) -> list[DeltaFile]:
+    """Data files of a table with whole URIs as paths, of some days if asked; none of a table never written."""
+    if not exists(config, name):
+        return []
+    uri = table_uri(config, name)
+    found = delta_files(uri, days=days)
+    return [replace(f, path=f"{uri}/{f.path}") for f in found if f.rows and (last is None or f.ds <= last)]
 
 
 def version_of(config: Config, name: str) -> int:

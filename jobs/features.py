@@ -1,6 +1,7 @@
 """features: spine, tiles and profiles -> training_set with every declared feature and its state."""
 
 from datetime import date
+from functools import partial
 
 from pyspark.sql import SparkSession
 
@@ -17,8 +18,8 @@ __all__ = ["build"]
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read spine and tiles, enrich, write."""
-    training_set = spine_features(spark, config, days=days)
-    tables.write_days(training_set, config, table(config, "training_set"), days=days)
+    training_set = partial(spine_features, spark, config, days=days)
+    tables.write_files(spark, config, table(config, "training_set"), training_set, days=days)
     receipts = table_receipts(spark, config, "features", names=["training_set"], days=days)
     return tables.checked_against(config, receipts, "spine")
 

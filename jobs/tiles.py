@@ -1,10 +1,12 @@
 """tiles: conformed events and profiles -> tiles_<group>, one partition per landing day."""
 
 from datetime import date
+from functools import partial
 
 from pyspark.sql import SparkSession
 
-from features.assemble import tile_frames
+from features.logs import packed_day_tiles
+from features.tiles import merged_tiles
 from headrace import tables
 from headrace.config import Config
 from headrace.job import main
@@ -17,9 +19,11 @@ __all__ = ["build"]
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read the days' events, aggregate per group, write."""
-    with tile_frames(spark, config, days=days) as frames:
-        for name, tiles in frames.items():
-            tables.write_days(tiles, config, table(config, f"tiles_{name}"), days=days)
+    with packed_day_tiles(spark, config, days=days) as packed:
+        for name in config.features.groups:
+            made = table(config, f"tiles_{name}")
+            merged = partial(merged_tiles, packed, config.features, name=name, schema=made.schema)
+            tables.write_files(spark, config, made, merged, days=days)
     names = [f"tiles_{name}" for name in config.features.groups]
     return table_receipts(spark, config, "tiles", names=names, days=days)
 

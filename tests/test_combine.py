@@ -1,6 +1,7 @@
 """Partial tiles against a dictionary, without Spark: any split of the events into batches gives the same tiles."""
 
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +77,7 @@ def test_tiles_equal_those_made_by_hand(seed, wide, segment, tick_us):
 def test_partial_tiles_of_any_batches_merge_to_the_same_tiles(cuts):
     events, spec = some_events(9, wide=True), spec_of(segment="category", tick_us=HOUR)
     edges = [0, *cuts, events.num_rows]
-    parts = [combine_events(events.slice(a, b - a), spec) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [combine_events(events.slice(a, b - a), spec) for a, b in pairwise(edges)]
     assert as_dict(merge_tiles(pa.concat_tables(parts), spec), spec) == by_hand(events, spec)
 
 

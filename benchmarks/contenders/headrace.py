@@ -1,19 +1,26 @@
 """Headrace on the features benchmark: the product's own tiles and feature engine, from logs to one row per impression."""
 
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from benchmarks.contenders.common import Job, bench_session, contend
 from benchmarks.contenders.spark_tiles import read
 from benchmarks.names import COUNTED, ENTITIES, SUMMED, WINDOWS, feature_names
 from features.build import GroupTiles, build_features
-from features.tiles import event_log, packed_tiles
+from features.tiles import packed_tiles_of_files
+from headrace.arrowfiles import WRITTEN_SCHEMA, file_tasks, parquet_sink
 from headrace.config import FeaturesConfig, Metric
 from headrace.config.columns import group_columns
+from headrace.delta import DeltaFile
 
 __all__ = ["build", "features_config"]
 
-_PARTITIONS = 8
+_PARTITIONS = 4
 
 
 def features_config() -> FeaturesConfig:
@@ -36,31 +43,36 @@ def build(job: Job) -> None:
     features = features_config()
     spark = bench_session(partitions=_PARTITIONS, memory=job.memory)
     job.clock.start()
-    arrived = {"effective_arrival_ts": F.col("event_ts"), "ds": F.lit("2024-01-01").cast("date")}
-    impressions = read(spark, job.world, "impressions").withColumns(arrived)
-    engagements = read(spark, job.world, "engagements").withColumns({**arrived, "is_first": F.lit(True)})
-    log = event_log(impressions, engagements, context=[])
+    files = [file for table in ("impressions", "engagements") for file in log_files(job.world, table)]
+    tasks = file_tasks(spark, files)
     columns = [f for name, group in features.groups.items() for f in group_columns(features, name, group)]
     kinds = {"bigint": t.LongType(), "double": t.DoubleType()}
-    schema = t.StructType(
-        [t.StructField("impression_id", t.LongType()), *[t.StructField(f.name, kinds[f.type]) for f in columns]]
-    )
+    fields = [t.StructField("impression_id", t.LongType()), *[t.StructField(f.name, kinds[f.type]) for f in columns]]
+    schema = t.StructType([*fields, t.StructField("ds", t.DateType())])
     rows = read(spark, job.world, "spine").select("impression_id", "user_id", "item_id", "request_ts")
-    built = build_features(
-        rows,
-        {
-            name: GroupTiles(packed_tiles(log, features, names=[name], partitions=_PARTITIONS))
-            for name in features.groups
-        },
+    tiles = {
+        name: GroupTiles(packed_tiles_of_files(tasks, features, names=[name], partitions=_PARTITIONS))
+        for name in features.groups
+    }
+    written = build_features(
+        rows.withColumn("ds", F.to_date("request_ts")),
+        tiles,
         features=features,
         columns=columns,
         profiles={},
         timezone="UTC",
         partitions=_PARTITIONS,
         schema=schema,
+        sink=(parquet_sink(str(job.out), to_arrow_schema(schema)), WRITTEN_SCHEMA),
     )
     assert sorted(f.name for f in columns) == sorted(feature_names())
-    built.write.mode("append").parquet(str(job.out))
+    assert written.agg(F.sum("rows")).first() is not None
+
+
+def log_files(world: Path, table: str) -> list[DeltaFile]:
+    """The files of one table of a world, as a Delta log would list them."""
+    found = sorted((world / table).glob("ds=*/*.parquet"))
+    return [DeltaFile(str(f), date.fromisoformat(f.parent.name[3:]), pq.read_metadata(f).num_rows) for f in found]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""Conformed events straight from their Parquet files to the columns that tiles are made of. Arrow and numpy only."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.windows import Ints
+from headrace.arrowfiles import OpenPart, open_parts
+from headrace.config import Metric
+
+__all__ = ["MICROUNITS", "event_columns", "read_events"]
+
+MICROUNITS = 1_000_000
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What one file holds: of impressions every row is an `impression`; engagements name their action."""
+
+    action: bool
+    columns: tuple[str, ...]
+
+
+def read_events(
+    keys: Sequence[str], metrics: dict[str, Metric]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Table]]:
+    """A reader for rows of `headrace.arrowfiles.file_tasks` over files of `impressions` and `engagements`.
+
+    Yields tables of `keys` and features.combine.EVENT_COLUMNS.
+    """
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+        for part in open_parts(batches, dictionaries=["action"]):
+            for raw in part.tables(_columns(part, keys)):
+                yield event_columns(raw, keys=keys, metrics=metrics, ds_number=part.ds_number)
+
+    return run
+
+
+def _columns(part: OpenPart, keys: Sequence[str]) -> list[str]:
+    own = ["action", "value", "is_first"] if "action" in part.file.schema_arrow.names else []
+    return [*keys, "event_ts", "effective_arrival_ts", *own]
+
+
+def event_columns(raw: pa.Table, *, keys: Sequence[str], metrics: dict[str, Metric], ds_number: int) -> pa.Table:
+    """Raw rows of one table and day with times in microseconds, a bit per metric, and values in microunits (S22)."""
+    rows = raw.num_rows
+    arrival = raw.column("effective_arrival_ts").cast(pa.int64())
+    if "action" in raw.column_names:
+        matches, units = _matches(raw, metrics), _units(raw)
+    else:
+        shown = sum(1 << place for place, m in enumerate(metrics.values()) if m.action == "impression")
+        matches, units = np.full(rows, shown, np.int64), np.zeros(rows, np.int64)
+    return pa.table(
+        {
+            **{key: raw.column(key) for key in keys},
+            "event_us": raw.column("event_ts").cast(pa.int64()),
+            "arrival_us": arrival,
+            "own_us": arrival,
+            "matches": matches,
+            "units": units,
+            "ds_number": np.full(rows, ds_number, np.int64),
+        }
+    )
+
+
+def _matches(raw: pa.Table, metrics: dict[str, Metric]) -> Ints:
+    """The bits of each row's action, looked up once per distinct action; `once` needs the first of its kind (S19)."""
+    actions = raw.column("action").combine_chunks()
+    actions = actions if pa.types.is_dictionary(actions.type) else actions.dictionary_encode()
+    actions = actions.combine_chunks() if isinstance(actions, pa.ChunkedArray) else actions
+    names = actions.dictionary.to_pylist()
+    always = np.array([_bits(metrics, name, once=False) for name in names], dtype=np.int64)
+    first = np.array([_bits(metrics, name, once=True) for name in names], dtype=np.int64)
+    codes = actions.indices.to_numpy(zero_copy_only=False)
+    is_first = raw.column("is_first").to_numpy(zero_copy_only=False)
+    return always[codes] | np.where(is_first, first[codes], 0) if names else np.zeros(raw.num_rows, np.int64)
+
+
+def _bits(metrics: dict[str, Metric], action: str, *, once: bool) -> int:
+    return sum(1 << place for place, m in enumerate(metrics.values()) if m.action == action and m.once == once)
+
+
+def _units(raw: pa.Table) -> Ints:
+    values = pc.fill_null(raw.column("value"), 0.0).to_numpy()
+    return np.rint(values * MICROUNITS).astype(np.int64)

@@ -1,0 +1,153 @@
+"""Parquet files of Delta tables read and written inside Spark's Python tasks, without a detour through JVM rows.
+
+Spark places the tasks, retries them and moves what they exchange; pyarrow reads and writes the columns. A task that
+writes returns one row per file, and the driver commits them all at once (headrace.tables.commit_files): files of a task
+that failed or ran twice are never part of the table.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+from pyspark.sql import DataFrame, SparkSession
+
+from headrace.delta import DeltaFile, file_system
+
+__all__ = ["WRITTEN_SCHEMA", "file_tasks", "open_parts", "parquet_sink"]
+
+Batches = Iterable[pa.RecordBatch]
+_TASK_SCHEMA = "pid int, uri string, ds_number bigint, part int, parts int"
+WRITTEN_SCHEMA = "path string, ds string, size bigint, rows bigint"
+_WRITTEN = pa.schema([("path", pa.string()), ("ds", pa.string()), ("size", pa.int64()), ("rows", pa.int64())])
+_EPOCH = date(1970, 1, 1)
+_ROWS_PER_TASK = 16_000_000
+_BATCH_ROWS = 1 << 18
+_GROUP_ROWS = 1 << 17
+
+
+def file_tasks(spark: SparkSession, files: Sequence[DeltaFile]) -> DataFrame:
+    """One row per file, or part of a large one, spread so that every task reads about as many rows.
+
+    Returns
+    -------
+    frame for mapInArrow with `open_parts`; as many partitions as there are cores, more where a task would read too much
+
+    Parameters
+    ----------
+    files : with whole URIs as paths (headrace.tables.files)
+    """
+    total = sum(file.rows for file in files)
+    cores = spark.sparkContext.defaultParallelism
+    tasks = cores * int(total // (_ROWS_PER_TASK * cores) + 1)
+    most = total // tasks + 1
+    pieces = [(f, part, -(-f.rows // most) or 1) for f in files for part in range(-(-f.rows // most) or 1)]
+    loads, rows = [0] * tasks, []
+    for file, part, parts in sorted(pieces, key=lambda p: (-(p[0].rows // p[2]), p[0].path, p[1])):
+        pid = loads.index(min(loads))
+        loads[pid] += file.rows // parts
+        rows.append((pid, file.path, (file.ds - _EPOCH).days, part, parts))
+    return spark.createDataFrame(rows, _TASK_SCHEMA).repartitionById(tasks, "pid")
+
+
+@dataclass(frozen=True)
+class OpenPart:
+    """The row groups of one file that this task reads."""
+
+    file: pq.ParquetFile
+    groups: list[int]
+    ds_number: int
+    uri: str
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Bounded pieces with the columns asked for."""
+        if self.groups:
+            for batch in self.file.iter_batches(_BATCH_ROWS, row_groups=self.groups, columns=list(columns)):
+                yield pa.Table.from_batches([batch])
+
+
+def open_parts(batches: Batches, *, dictionaries: Sequence[str] = ()) -> Iterator[OpenPart]:
+    """Open the parts that `file_tasks` gave this task, one after the other; `dictionaries` are text columns of few values."""
+    for batch in batches:
+        for row in batch.to_pylist():
+            system, path = file_system(row["uri"])
+            with system.open_input_file(path) as source:
+                footer = pq.read_metadata(source)
+                coded = [name for name in dictionaries if name in footer.schema.names]
+                file = pq.ParquetFile(source, metadata=footer, read_dictionary=coded)
+                groups = list(range(row["part"], file.num_row_groups, row["parts"]))
+                yield OpenPart(file, groups, row["ds_number"], row["uri"])
+
+
+def parquet_sink(base: str, schema: pa.Schema) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    """A last step that writes its rows below `base`, one file a day, and returns WRITTEN_SCHEMA rows instead.
+
+    Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
+    an error (ValueError): Parquet itself would not notice.
+    """
+    strings = [f.name for f in schema if pa.types.is_string(f.type)]
+    inside = pa.schema([f for f in schema if f.name != "ds"])
+
+    def run(batches: Batches) -> Iterator[pa.RecordBatch]:
+        system, folder = file_system(base)
+        open_files: dict[date, _DayFile] = {}
+        try:
+            for batch in batches:
+                _check_nulls(batch, schema)
+                for day, rows in _by_day(batch):
+                    if day not in open_files:
+                        open_files[day] = _DayFile(system, folder, day, inside, strings)
+                    open_files[day].write(rows.select(inside.names))
+            written = [file.finish() for file in open_files.values()]
+        except BaseException:
+            for file in open_files.values():
+                file.discard()
+            raise
+        if written:
+            yield pa.RecordBatch.from_pylist(written, schema=_WRITTEN)
+
+    return run
+
+
+def _check_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> None:
+    hollow = [f.name for f in schema if not f.nullable and batch.column(f.name).null_count]
+    if hollow:
+        raise ValueError(f"columns {hollow}: found null, wanted a value in every row; this is a bug in headrace")
+
+
+def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[date, pa.RecordBatch]]:
+    days = batch.column("ds")
+    distinct = days.unique().to_pylist()
+    for day in distinct:
+        yield day, batch if len(distinct) == 1 else batch.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+
+
+class _DayFile:
+    """A Parquet file of one day while it is being written."""
+
+    def __init__(self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str]) -> None:
+        self.system, self.day, self.rows = system, day, 0
+        self.path = f"ds={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
+        self.whole = f"{folder}/{self.path}"
+        if isinstance(system, fs.LocalFileSystem):
+            system.create_dir(self.whole.rpartition("/")[0], recursive=True)
+        self.stream = system.open_output_stream(self.whole)
+        self.writer = pq.ParquetWriter(self.stream, schema, compression="zstd", use_dictionary=strings or False)
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self.rows += rows.num_rows
+        self.writer.write_batch(rows, row_group_size=_GROUP_ROWS)
+
+    def finish(self) -> dict[str, object]:
+        self.writer.close()
+        self.stream.close()
+        size = self.system.get_file_info(self.whole).size
+        return {"path": self.path, "ds": self.day.isoformat(), "size": size, "rows": self.rows}
+
+    def discard(self) -> None:
+        self.stream.close()
+        self.system.delete_file(self.whole)
