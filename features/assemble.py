@@ -6,11 +6,12 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from features.build import GroupTiles, Sink, build_features, group_plans, packed_population, packed_tile_files
+from features.build import Sink, build_features, by_entity, group_plans
 from features.clock import to_micros
 from features.context import holiday_dates, with_context
 from features.groupstats import GroupPlan
 from features.profiles import join_profile, profile_timeline
+from features.tilefiles import packed_populations, packed_tile_files
 from headrace import tables
 from headrace.arrowfiles import file_tasks
 from headrace.config import Config, feature_columns
@@ -48,8 +49,8 @@ def spine_features(
     rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
     partitions = _partitions(spark, config, days=days, last=next_day)
     tiles = {
-        plan.name: _group_tiles(spark, config, plan, last=next_day, partitions=partitions)
-        for plan in group_plans(config.features)
+        entity: _entity_tiles(spark, config, plans, last=next_day, partitions=partitions)
+        for entity, plans in by_entity(group_plans(config.features)).items()
     }
     return build_features(
         rows,
@@ -64,15 +65,17 @@ def spine_features(
     )
 
 
-def _group_tiles(spark: SparkSession, config: Config, plan: GroupPlan, *, last: date, partitions: int) -> GroupTiles:
-    """A group's tiles up to the landing day `last`, straight from their files, and their population."""
-    name = f"tiles_{plan.name}"
-    tasks = file_tasks(spark, tables.files(config, name, last=last))
-    packed = packed_tile_files(tasks, plan, partitions=partitions)
-    if not plan.population_metrics:
-        return GroupTiles(packed)
-    frame = tables.read(spark, config, name, last=last)
-    return GroupTiles(packed, packed_population(frame, plan, partitions=partitions))
+def _entity_tiles(
+    spark: SparkSession, config: Config, plans: Sequence[GroupPlan], *, last: date, partitions: int
+) -> list[DataFrame]:
+    """Tiles of one entity's groups up to the landing day `last`, straight from their files, and their populations."""
+    files = {plan.name: tables.files(config, f"tiles_{plan.name}", last=last) for plan in plans}
+    packed = [packed_tile_files(file_tasks(spark, files), plans, partitions=partitions)]
+    smoothed = [plan for plan in plans if plan.population_metrics]
+    if smoothed:
+        tasks = file_tasks(spark, {plan.name: files[plan.name] for plan in smoothed})
+        packed.append(packed_populations(tasks, smoothed, partitions=partitions))
+    return packed
 
 
 def _ages(config: Config, entity: str) -> dict[str, F.Column]:  # type: ignore[name-defined]

@@ -4,7 +4,7 @@ The rows travel once per entity: they meet their user's tiles in one partition, 
 travel on to their item's tiles, and so on. There is no join, and every column of the row comes along unread.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,16 +15,15 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from features.clock import as_of_micros, to_micros
-from features.groupstats import GroupPlan, group_columns, make_plan
+from features.clock import as_of_micros
+from features.groupstats import GroupPlan, group_columns, make_plan, population_tag
 from features.states import cell_states, fill_default
-from headrace.arrowfiles import open_parts
 from headrace.config import Feature, FeaturesConfig
 from headrace.config.columns import source_columns
 from headrace.durations import micros
 from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
 
-__all__ = ["GroupTiles", "Sink", "build_features", "group_plans", "packed_population", "packed_tile_files"]
+__all__ = ["Sink", "build_features", "by_entity", "group_plans"]
 
 _ENTITIES = ("user", "item", "author")
 _OUTPUT_ROWS = 1 << 17
@@ -40,14 +39,6 @@ class _Stage:
     plans: tuple[GroupPlan, ...]
 
 
-@dataclass(frozen=True)
-class GroupTiles:
-    """One group's packed tiles (tag: the group), and its packed population where a smoothed rate needs one."""
-
-    packed: DataFrame
-    population: DataFrame | None = None
-
-
 def group_plans(features: FeaturesConfig) -> list[GroupPlan]:
     """One plan per group; groups with the same delay and refresh share an as_of column."""
     plans = []
@@ -57,9 +48,15 @@ def group_plans(features: FeaturesConfig) -> list[GroupPlan]:
     return plans
 
 
+def by_entity(plans: Sequence[GroupPlan]) -> dict[str, list[GroupPlan]]:
+    """Plans of each entity that has groups, in the order in which the rows visit them."""
+    found = {entity: [plan for plan in plans if plan.group.entity == entity] for entity in _ENTITIES}
+    return {entity: own for entity, own in found.items() if own}
+
+
 def build_features(
     rows: DataFrame,
-    tiles: dict[str, GroupTiles],
+    tiles: Mapping[str, Sequence[DataFrame]],
     *,
     features: FeaturesConfig,
     columns: list[Feature],
@@ -76,7 +73,7 @@ def build_features(
     rows : frame
         The spine with profile and context columns, `user_landed_us` and `item_landed_us` where profiles are declared.
         One row per impression.
-    tiles : group name -> its packed tiles, for as many partitions
+    tiles : entity -> packed tiles and populations of its groups, for as many partitions (features.tilefiles)
     columns : every feature, in the order of `feature_states`
     profiles : entity -> tolerance of its profile
     partitions : tasks per exchange; the result does not depend on it
@@ -97,54 +94,18 @@ def build_features(
     rows = rows.withColumns(moments) if moments else rows
     finish = _finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema))
     end, ends_as = sink or (iter, schema)
-    stages = [_Stage(e, tuple(p for p in plans if p.group.entity == e)) for e in _ENTITIES]
-    stages = [stage for stage in stages if stage.plans]
+    stages = [_Stage(entity, tuple(own)) for entity, own in by_entity(plans).items()]
     if not stages:
         return rows.mapInArrow(_finish_only(finish, end), ends_as)
     travelling = rows.mapInArrow(packer(key=f"{stages[0].entity}_id", tag="rows", partitions=partitions), PACKED_SCHEMA)
     for number, stage in enumerate(stages):
-        met = [frame for p in stage.plans for frame in (tiles[p.name].packed, tiles[p.name].population) if frame]
-        here = exchange([travelling, *met], partitions=partitions)
+        here = exchange([travelling, *tiles[stage.entity]], partitions=partitions)
         if number + 1 < len(stages):
             onward = f"{stages[number + 1].entity}_id"
             travelling = here.mapInArrow(_passer(stage, key=onward, partitions=partitions), PACKED_SCHEMA)
         else:
             travelling = here.mapInArrow(_laster(stage, finish, end), ends_as)
     return travelling
-
-
-def packed_tile_files(tasks: DataFrame, plan: GroupPlan, *, partitions: int) -> DataFrame:
-    """Tiles of one group, packed by key, straight from the files that `tasks` names (headrace.arrowfiles)."""
-    columns = _tile_columns(plan)
-    send = packer(key="key", tag=plan.name, partitions=partitions)
-
-    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
-        read = (table for part in open_parts(batches) for table in part.tables(columns))
-        yield from send(batch for table in read for batch in _in_integers(table).to_batches())
-
-    return tasks.mapInArrow(run, PACKED_SCHEMA)
-
-
-def packed_population(tiles: DataFrame, plan: GroupPlan, *, partitions: int) -> DataFrame:
-    """Counts of `tiles_<group>` over all keys, which are few, packed for every partition: for priors."""
-    known = tiles if plan.segment is None else tiles.where(F.col("segment").isNotNull())
-    by = ["segment"] if plan.segment else []
-    hours = [to_micros(F.col(c)).alias(c) for c in ("event_hour", "visible_hour")]
-    counts = [F.sum(f"{m}_count").alias(f"{m}_count") for m in plan.population_metrics]
-    everywhere = packer(key=None, tag=f"{plan.name}/population", partitions=partitions)
-    return known.groupBy(*by, *hours).agg(*counts).mapInArrow(everywhere, PACKED_SCHEMA)
-
-
-def _tile_columns(plan: GroupPlan) -> list[str]:
-    moments = ["event_hour", "visible_hour", "known_ts", *[f"{m}_last_ts" for m in plan.group.recency]]
-    others = [f"{m}_count" for m in plan.group.counted] + [f"{m}_sum" for m in plan.group.summed]
-    return ["key", *(["segment"] if plan.segment else []), *moments, *others]
-
-
-def _in_integers(tiles: pa.Table) -> pa.Table:
-    """Times as int64 microseconds."""
-    arrays = [c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in tiles.columns]
-    return pa.table(arrays, names=tiles.column_names)
 
 
 def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
@@ -154,7 +115,7 @@ def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
         return None
     for plan in stage.plans:
         arrays, known = group_columns(
-            plan, rows, tiles=tables.get(plan.name), population=tables.get(f"{plan.name}/population")
+            plan, rows, tiles=tables.get(plan.name), population=tables.get(population_tag(plan))
         )
         for position, array in enumerate(arrays):
             rows = rows.append_column(f"_{plan.name}_{position}", array)

@@ -1,7 +1,6 @@
 """Conformed events straight from their Parquet files to the columns that tiles are made of. Arrow and numpy only."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +15,10 @@ __all__ = ["MICROUNITS", "event_columns", "read_events"]
 MICROUNITS = 1_000_000
 
 
-@dataclass(frozen=True)
-class _Table:
-    """What one file holds: of impressions every row is an `impression`; engagements name their action."""
-
-    action: bool
-    columns: tuple[str, ...]
-
-
 def read_events(
     keys: Sequence[str], metrics: dict[str, Metric]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Table]]:
-    """A reader for rows of `headrace.arrowfiles.file_tasks` over files of `impressions` and `engagements`.
+    """A reader for rows of `headrace.arrowfiles.file_tasks` over files tagged `impressions` and `engagements`.
 
     Yields tables of `keys` and features.combine.EVENT_COLUMNS.
     """
@@ -41,7 +32,7 @@ def read_events(
 
 
 def _columns(part: OpenPart, keys: Sequence[str]) -> list[str]:
-    own = ["action", "value", "is_first"] if "action" in part.file.schema_arrow.names else []
+    own = ["action", "value", "is_first"] if part.tag == "engagements" else []
     return [*keys, "event_ts", "effective_arrival_ts", *own]
 
 

@@ -16,7 +16,7 @@ from features.windows import Edges, Ints, first_seen, last_seen, sort_order, win
 from headrace.config import Group
 from headrace.durations import micros
 
-__all__ = ["GroupPlan", "group_columns", "make_plan"]
+__all__ = ["GroupPlan", "group_columns", "make_plan", "population_tag"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -58,6 +58,11 @@ def make_plan(name: str, group: Group, *, tile_micros: int, as_of: str) -> Group
     tick = tile_micros
     widths = tuple(micros(w) // tick for w in group.windows)
     return GroupPlan(name, group, f"{group.entity}_id", segment, as_of, tick, widths)
+
+
+def population_tag(plan: GroupPlan) -> str:
+    """Tag under which a group's population travels beside its tiles."""
+    return f"{plan.name}/population"
 
 
 @dataclass(frozen=True)

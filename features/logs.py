@@ -43,7 +43,7 @@ def packed_day_tiles(spark: SparkSession, config: Config, *, days: Sequence[date
     plain = [name for name in groups if name not in (*by_impression, *by_profile)]
     packed = []
     if plain:
-        files = [file for name in _EVENTS for file in tables.files(config, name, days=days)]
+        files = {name: tables.files(config, name, days=days) for name in _EVENTS}
         packed.append(packed_tiles_of_files(file_tasks(spark, files), config.features, names=plain, **given))
     if by_profile:
         log = _profile_log(spark, config, by_profile, days=days)

@@ -6,7 +6,7 @@ that failed or ran twice are never part of the table.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -21,7 +21,7 @@ from headrace.delta import DeltaFile, file_system
 __all__ = ["WRITTEN_SCHEMA", "file_tasks", "open_parts", "parquet_sink"]
 
 Batches = Iterable[pa.RecordBatch]
-_TASK_SCHEMA = "pid int, uri string, ds_number bigint, part int, parts int"
+_TASK_SCHEMA = "pid int, tag string, uri string, ds_number bigint, part int, parts int"
 WRITTEN_SCHEMA = "path string, ds string, size bigint, rows bigint"
 _WRITTEN = pa.schema([("path", pa.string()), ("ds", pa.string()), ("size", pa.int64()), ("rows", pa.int64())])
 _EPOCH = date(1970, 1, 1)
@@ -30,27 +30,32 @@ _BATCH_ROWS = 1 << 18
 _GROUP_ROWS = 1 << 17
 
 
-def file_tasks(spark: SparkSession, files: Sequence[DeltaFile]) -> DataFrame:
+def file_tasks(spark: SparkSession, files: Mapping[str, Sequence[DeltaFile]]) -> DataFrame:
     """One row per file, or part of a large one, spread so that every task reads about as many rows.
-
-    Returns
-    -------
-    frame for mapInArrow with `open_parts`; as many partitions as there are cores, more where a task would read too much
 
     Parameters
     ----------
-    files : with whole URIs as paths (headrace.tables.files)
+    files : tag, by which a task tells what a file holds -> files with whole URIs as paths (headrace.tables.files)
+
+    Returns
+    -------
+    frame for mapInArrow with `open_parts`; as many partitions as there are cores, or a multiple where that is too much
+    for one task
     """
-    total = sum(file.rows for file in files)
+    total = sum(file.rows for listed in files.values() for file in listed)
     cores = spark.sparkContext.defaultParallelism
     tasks = cores * int(total // (_ROWS_PER_TASK * cores) + 1)
     most = total // tasks + 1
-    pieces = [(f, part, -(-f.rows // most) or 1) for f in files for part in range(-(-f.rows // most) or 1)]
+    pieces = []
+    for tag, listed in files.items():
+        for file in listed:
+            parts = max(-(-file.rows // most), 1)
+            pieces += [(file.rows // parts, tag, file.path, (file.ds - _EPOCH).days, p, parts) for p in range(parts)]
     loads, rows = [0] * tasks, []
-    for file, part, parts in sorted(pieces, key=lambda p: (-(p[0].rows // p[2]), p[0].path, p[1])):
+    for size, *piece in sorted(pieces, key=lambda p: (-p[0], *p[1:])):
         pid = loads.index(min(loads))
-        loads[pid] += file.rows // parts
-        rows.append((pid, file.path, (file.ds - _EPOCH).days, part, parts))
+        loads[pid] += size
+        rows.append((pid, *piece))
     return spark.createDataFrame(rows, _TASK_SCHEMA).repartitionById(tasks, "pid")
 
 
@@ -58,10 +63,10 @@ def file_tasks(spark: SparkSession, files: Sequence[DeltaFile]) -> DataFrame:
 class OpenPart:
     """The row groups of one file that this task reads."""
 
+    tag: str
     file: pq.ParquetFile
     groups: list[int]
     ds_number: int
-    uri: str
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Bounded pieces with the columns asked for."""
@@ -71,16 +76,16 @@ class OpenPart:
 
 
 def open_parts(batches: Batches, *, dictionaries: Sequence[str] = ()) -> Iterator[OpenPart]:
-    """Open the parts that `file_tasks` gave this task, one after the other; `dictionaries` are text columns of few values."""
-    for batch in batches:
-        for row in batch.to_pylist():
-            system, path = file_system(row["uri"])
-            with system.open_input_file(path) as source:
-                footer = pq.read_metadata(source)
-                coded = [name for name in dictionaries if name in footer.schema.names]
-                file = pq.ParquetFile(source, metadata=footer, read_dictionary=coded)
-                groups = list(range(row["part"], file.num_row_groups, row["parts"]))
-                yield OpenPart(file, groups, row["ds_number"], row["uri"])
+    """Open the parts that `file_tasks` gave this task, tag by tag; `dictionaries` are text columns of few values."""
+    rows = [row for batch in batches for row in batch.to_pylist()]  # names of files, a few a task
+    for row in sorted(rows, key=lambda r: (r["tag"], r["uri"], r["part"])):
+        system, path = file_system(row["uri"])
+        with system.open_input_file(path) as source:
+            footer = pq.read_metadata(source)
+            coded = [name for name in dictionaries if name in footer.schema.names]
+            file = pq.ParquetFile(source, metadata=footer, read_dictionary=coded)
+            groups = list(range(row["part"], file.num_row_groups, row["parts"]))
+            yield OpenPart(row["tag"], file, groups, row["ds_number"])
 
 
 def parquet_sink(base: str, schema: pa.Schema) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
@@ -149,5 +154,6 @@ class _DayFile:
         return {"path": self.path, "ds": self.day.isoformat(), "size": size, "rows": self.rows}
 
     def discard(self) -> None:
+        self.writer.close()
         self.stream.close()
         self.system.delete_file(self.whole)

@@ -16,6 +16,9 @@ def test_every_shipped_file_loads():
         assert len(feature_columns(load_config(conf_dir() / name))) > 50
 
 
+_MANY_METRICS = ", ".join(f"m{n}: {{action: click}}" for n in range(60))  # on top of the six that are there
+
+
 @pytest.mark.parametrize(
     ("setting", "where", "found", "wanted"),
     [
@@ -41,6 +44,7 @@ def test_every_shipped_file_loads():
         ("timezone=Asia/Kolkata", "features.tile", "1h", "tile: 30m would do"),
         ("ingest.timestamp_units={event_tz: ms}", "ingest.timestamp_units", "event_tz", "event_ts"),
         ("ingest.value_actions=[sleep]", "ingest", "sleep", "some of actions"),
+        (f"features.metrics={{{_MANY_METRICS}}}", "features.metrics", "66", "at most 62"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_key_found_and_wanted(setting, where, found, wanted):

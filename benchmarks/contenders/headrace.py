@@ -11,7 +11,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from benchmarks.contenders.common import Job, bench_session, contend
 from benchmarks.contenders.spark_tiles import read
 from benchmarks.names import COUNTED, ENTITIES, SUMMED, WINDOWS, feature_names
-from features.build import GroupTiles, build_features
+from features.build import build_features
 from features.tiles import packed_tiles_of_files
 from headrace.arrowfiles import WRITTEN_SCHEMA, file_tasks, parquet_sink
 from headrace.config import FeaturesConfig, Metric
@@ -43,16 +43,14 @@ def build(job: Job) -> None:
     features = features_config()
     spark = bench_session(partitions=_PARTITIONS, memory=job.memory)
     job.clock.start()
-    files = [file for table in ("impressions", "engagements") for file in log_files(job.world, table)]
-    tasks = file_tasks(spark, files)
+    tasks = file_tasks(spark, {table: log_files(job.world, table) for table in ("impressions", "engagements")})
     columns = [f for name, group in features.groups.items() for f in group_columns(features, name, group)]
     kinds = {"bigint": t.LongType(), "double": t.DoubleType()}
     fields = [t.StructField("impression_id", t.LongType()), *[t.StructField(f.name, kinds[f.type]) for f in columns]]
     schema = t.StructType([*fields, t.StructField("ds", t.DateType())])
     rows = read(spark, job.world, "spine").select("impression_id", "user_id", "item_id", "request_ts")
     tiles = {
-        name: GroupTiles(packed_tiles_of_files(tasks, features, names=[name], partitions=_PARTITIONS))
-        for name in features.groups
+        name: [packed_tiles_of_files(tasks, features, names=[name], partitions=_PARTITIONS)] for name in features.groups
     }
     written = build_features(
         rows.withColumn("ds", F.to_date("request_ts")),

@@ -14,6 +14,7 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Aggregate = Literal["count", "sum", "mean", "rate", "rate_smoothed", "recency"]
 AGGREGATES: tuple[Aggregate, ...] = ("count", "sum", "mean", "rate", "rate_smoothed", "recency")
+_MOST_METRICS = 62  # one bit each in a BIGINT (features.tiles)
 _REFRESHES = (timedelta(0), timedelta(hours=1), timedelta(days=1))
 _TILES = (timedelta(hours=1), timedelta(minutes=30), timedelta(minutes=15))
 
@@ -113,6 +114,8 @@ class FeaturesConfig(BaseModel):
     def _valid(self) -> "FeaturesConfig":
         if self.tile not in _TILES:
             raise ValueError(f"tile: found {duration_name(self.tile)}, wanted 1h, 30m or 15m")
+        if len(self.metrics) > _MOST_METRICS:
+            raise ValueError(f"metrics: found {len(self.metrics)}, wanted at most {_MOST_METRICS}")
         for name, group in self.groups.items():
             self._check_group(name, group)
         return self

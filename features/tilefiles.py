@@ -1,0 +1,92 @@
+"""Tiles of an entity's groups from their files to the exchange: by key for statistics, summed over keys for priors."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from features.groupstats import GroupPlan, population_tag
+from headrace.arrowfiles import OpenPart, open_parts
+from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
+
+__all__ = ["packed_populations", "packed_tile_files"]
+
+_Batches = Iterable[pa.RecordBatch]
+_HOURS = ("event_hour", "visible_hour")
+
+
+def packed_tile_files(tasks: DataFrame, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:
+    """Tiles of several groups, packed by key under their group's name.
+
+    Parameters
+    ----------
+    tasks : `headrace.arrowfiles.file_tasks` over files of `tiles_<group>`, tagged with the group
+    """
+    columns = {plan.name: _tile_columns(plan) for plan in plans}
+
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        for name, tables in _by_group(batches, columns):
+            send = packer(key="key", tag=name, partitions=partitions)
+            yield from send(batch for table in tables for batch in table.to_batches())
+
+    return tasks.mapInArrow(run, PACKED_SCHEMA)
+
+
+def packed_populations(tasks: DataFrame, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:
+    """Counts of each group over all keys, for priors (S20): summed in each task, then in one, then sent everywhere.
+
+    Rows whose segment is null belong to no population. The result has one row per segment x event_hour x visible_hour.
+    """
+    columns = {plan.name: [*_population_grain(plan), *_counts(plan)] for plan in plans}
+    by_name = {plan.name: plan for plan in plans}
+
+    def partial(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        for name, tables in _by_group(batches, columns):
+            sums = [_summed(table, by_name[name]) for table in tables]
+            if sums:
+                whole = _summed(pa.concat_tables(sums), by_name[name])
+                yield from pack(whole, key=None, tag=name, partitions=1)
+
+    def whole(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        for name, table in unpack(batches).items():
+            plan = by_name[name]
+            yield from pack(_summed(table, plan), key=None, tag=population_tag(plan), partitions=partitions)
+
+    met = exchange([tasks.mapInArrow(partial, PACKED_SCHEMA)], partitions=1)
+    return met.mapInArrow(whole, PACKED_SCHEMA)
+
+
+def _by_group(batches: _Batches, columns: dict[str, list[str]]) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    """The tables of each group that this task reads, times as int64 microseconds."""
+    for name, parts in groupby(open_parts(batches), key=lambda part: part.tag):
+        yield name, _tables(parts, columns[name])
+
+
+def _tables(parts: Iterable[OpenPart], columns: list[str]) -> Iterator[pa.Table]:
+    for part in parts:
+        for table in part.tables(columns):
+            arrays = [c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in table.columns]
+            yield pa.table(arrays, names=table.column_names)
+
+
+def _summed(table: pa.Table, plan: GroupPlan) -> pa.Table:
+    if plan.segment is not None:
+        table = table.filter(table.column("segment").is_valid())
+    counts = _counts(plan)
+    sums = table.group_by(_population_grain(plan), use_threads=False).aggregate([(c, "sum") for c in counts])
+    return sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names])
+
+
+def _population_grain(plan: GroupPlan) -> list[str]:
+    return [*(["segment"] if plan.segment else []), *_HOURS]
+
+
+def _counts(plan: GroupPlan) -> list[str]:
+    return [f"{m}_count" for m in plan.population_metrics]
+
+
+def _tile_columns(plan: GroupPlan) -> list[str]:
+    moments = [*_HOURS, "known_ts", *[f"{m}_last_ts" for m in plan.group.recency]]
+    others = [f"{m}_count" for m in plan.group.counted] + [f"{m}_sum" for m in plan.group.summed]
+    return ["key", *(["segment"] if plan.segment else []), *moments, *others]

@@ -1,0 +1,123 @@
+"""Files written and read inside tasks: what is committed, what is not, and how work is spread."""
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace import tables
+from headrace.arrowfiles import file_tasks, open_parts, parquet_sink
+from headrace.delta import DeltaFile, read_days
+from schemas.tables import Table, _fields
+from tests.conftest import config_of
+
+MONDAY, TUESDAY = date(2024, 4, 1), date(2024, 4, 2)
+ARROW = pa.schema(
+    [pa.field("id", pa.int64(), nullable=False), pa.field("name", pa.string()), pa.field("ds", pa.date32())]
+)
+
+
+def rows_of(*rows: tuple) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([dict(zip(ARROW.names, row, strict=True)) for row in rows], schema=ARROW)
+
+
+def made_table() -> Table:
+    from pyspark.sql import types as t
+
+    return Table("things", "id", t.StructType(_fields("id bigint! key\nname string text\nds date! day")), ("id",))
+
+
+def test_the_sink_writes_one_file_a_day_and_says_what_is_in_it(tmp_path):
+    batches = [rows_of((1, "a", MONDAY), (2, None, TUESDAY)), rows_of((3, "c", MONDAY))]
+    written = [row for batch in parquet_sink(str(tmp_path), ARROW)(batches) for row in batch.to_pylist()]
+    assert {(r["ds"], r["rows"]) for r in written} == {("2024-04-01", 2), ("2024-04-02", 1)}
+    for row in written:
+        file = tmp_path / row["path"]
+        assert file.stat().st_size == row["size"]
+        assert pq.ParquetFile(file).schema_arrow.names == ["id", "name"]
+
+
+def test_the_sink_refuses_a_null_where_none_may_be_and_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match=r"columns \['id'\]: found null"):
+        list(parquet_sink(str(tmp_path), ARROW)([rows_of((1, "a", MONDAY)), rows_of((None, "b", MONDAY))]))
+    assert list(Path(tmp_path).rglob("*.parquet")) == []
+
+
+def test_a_task_that_fails_half_way_leaves_no_file(tmp_path):
+    def breaks():
+        yield rows_of((1, "a", MONDAY))
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(parquet_sink(str(tmp_path), ARROW)(breaks()))
+    assert list(Path(tmp_path).rglob("*.parquet")) == []
+
+
+def written_by(spark, rows: list[tuple]):
+    """A build function as jobs pass it: its tasks hand their rows to the sink."""
+
+    def build(*, sink):
+        end, ends_as = sink
+        return spark.createDataFrame(rows, "id bigint, name string, ds date").mapInArrow(
+            lambda batches: end(b.cast(ARROW) for b in batches), ends_as
+        )
+
+    return build
+
+
+def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
+    config, made = config_of(tmp_path), made_table()
+    first = tables.write_files(
+        spark, config, made, written_by(spark, [(1, "a", MONDAY), (2, "b", TUESDAY)]), days=[MONDAY, TUESDAY]
+    )
+    second = tables.write_files(spark, config, made, written_by(spark, [(3, "c", MONDAY)]), days=[MONDAY])
+    assert second == first + 1
+    found = read_days(f"{config.root}/things").to_pylist()
+    assert sorted((r["id"], r["ds"]) for r in found) == [(2, TUESDAY), (3, MONDAY)]
+    assert tables.row_counts(config, "things", days=[MONDAY, TUESDAY]) == {MONDAY: 1, TUESDAY: 1}
+    by_spark = spark.read.format("delta").load(f"{config.root}/things").collect()
+    assert sorted((r["id"], r["name"]) for r in by_spark) == [(2, "b"), (3, "c")]
+
+
+def test_a_day_without_rows_is_replaced_by_nothing(spark, tmp_path):
+    config, made = config_of(tmp_path), made_table()
+    tables.write_files(spark, config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+    tables.write_files(spark, config, made, written_by(spark, []), days=[MONDAY])
+    assert tables.total_rows(config, "things") == 0
+
+
+def test_a_failed_write_leaves_the_last_good_version(spark, tmp_path):
+    config, made = config_of(tmp_path), made_table()
+    version = tables.write_files(spark, config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+    with pytest.raises(Exception, match="found null"):
+        tables.write_files(spark, config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
+    assert tables.version_of(config, "things") == version
+    assert tables.total_rows(config, "things") == 1
+
+
+def test_every_row_group_is_read_once_and_tasks_share_the_rows(spark, tmp_path):
+    table = pa.table({"id": list(range(1000))})
+    files = []
+    for number, (rows, group) in enumerate([(1000, 50), (10, 10), (300, 300)]):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(table.slice(0, rows), path, row_group_size=group)
+        files.append(DeltaFile(str(path), MONDAY, rows))
+
+    def read(batches):
+        for part in open_parts(batches):
+            for piece in part.tables(["id"]):
+                days = pa.array([part.ds_number] * piece.num_rows, pa.int64())
+                yield from pa.table({"id": piece["id"], "ds_number": days}).to_batches()
+
+    tasks = file_tasks(spark, {"things": files})
+    found = tasks.mapInArrow(read, "id bigint, ds_number bigint").collect()
+    assert Counter(r["id"] for r in found) == Counter(i for f in files for i in range(f.rows))
+    assert {r["ds_number"] for r in found} == {(MONDAY - date(1970, 1, 1)).days}
+    assert tasks.select("pid").distinct().count() == 2
+
+
+def test_no_file_makes_no_row(spark):
+    assert file_tasks(spark, {"things": []}).count() == 0
