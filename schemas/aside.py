@@ -15,6 +15,7 @@ __all__ = ["as_duplicates", "as_quarantine", "keep_id_map", "write_aside"]
 
 
 def as_duplicates(repeats: DataFrame | None, name: str) -> DataFrame | None:
+    """Rows of `duplicates` from rows that do not stand (schemas.duplicates); None where there are none to look at."""
     if repeats is None:
         return None
     moment = "valid_from" if name.endswith("_profile") else "event_ts"
@@ -34,6 +35,7 @@ def as_duplicates(repeats: DataFrame | None, name: str) -> DataFrame | None:
 
 
 def as_quarantine(rows: DataFrame, name: str) -> DataFrame:
+    """Rows of `quarantine` from conformed rows that have a reason."""
     return rows.where(F.col(REASON).isNotNull()).select(
         F.lit(name).alias("table_name"),
         F.col(REASON).alias("reason"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import PySparkException
 
 from headrace import tables
 from headrace.arrowfiles import file_tasks, open_parts, parquet_sink
@@ -92,7 +93,7 @@ def test_a_day_without_rows_is_replaced_by_nothing(spark, tmp_path):
 def test_a_failed_write_leaves_the_last_good_version(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
     version = tables.write_files(spark, config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
-    with pytest.raises(Exception, match="found null"):
+    with pytest.raises(PySparkException, match="null"):
         tables.write_files(spark, config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
     assert tables.version_of(config, "things") == version
     assert tables.total_rows(config, "things") == 1
