@@ -30,20 +30,22 @@ from headrace.exchange import exchange
 __all__ = ["packed_day_tiles"]
 
 _EVENTS = ("impressions", "engagements")
+_EVENTS_PER_PARTITION = 4_000_000  # tiles of so many events, of all groups, fit one task's memory
 
 
 @contextmanager
 def packed_day_tiles(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Iterator[DataFrame]:
     """Partial tiles of every group, met in their partitions; kept until the caller has written all groups."""
     groups = config.features.groups
-    partitions = config.spark.partitions or config.spark.shuffle_partitions
+    files = {name: tables.files(config, name, days=days) for name in _EVENTS}
+    events = sum(file.rows for listed in files.values() for file in listed)
+    partitions = config.spark.partitions or max(config.spark.shuffle_partitions, events // _EVENTS_PER_PARTITION + 1)
     given = {"partitions": partitions, "days": len(days)}
     by_impression = [name for name, group in groups.items() if needs_impression(group)]
     by_profile = [name for name, group in groups.items() if needs_profile(group) and name not in by_impression]
     plain = [name for name in groups if name not in (*by_impression, *by_profile)]
     packed = []
     if plain:
-        files = {name: tables.files(config, name, days=days) for name in _EVENTS}
         packed.append(packed_tiles_of_files(file_tasks(spark, files), config.features, names=plain, **given))
     if by_profile:
         log = _profile_log(spark, config, by_profile, days=days)
