@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -21,7 +22,7 @@ from features.states import cell_states, fill_default
 from headrace.config import Feature, FeaturesConfig
 from headrace.config.columns import source_columns
 from headrace.durations import micros
-from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
+from headrace.exchange import PACKED_SCHEMA, exchange, narrowed, pack, packer, unpack
 
 __all__ = ["Sink", "build_features", "by_entity", "group_plans"]
 
@@ -73,7 +74,8 @@ def build_features(
     rows : frame
         The spine with profile and context columns, `user_landed_us` and `item_landed_us` where profiles are declared.
         One row per impression.
-    tiles : entity -> packed tiles and populations of its groups, for as many partitions (features.tilefiles)
+    tiles : entity -> packed tiles and populations of its groups, for as many partitions (features.tilefiles); a frame may
+        hold those of later entities too
     columns : every feature, in the order of `feature_states`
     profiles : entity -> tolerance of its profile
     partitions : tasks per exchange; the result does not depend on it
@@ -118,14 +120,22 @@ def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
             plan, rows, tiles=tables.get(plan.name), population=tables.get(population_tag(plan))
         )
         for position, array in enumerate(arrays):
-            rows = rows.append_column(f"_{plan.name}_{position}", array)
+            rows = rows.append_column(f"_{plan.name}_{position}", narrowed(array))
         rows = rows.append_column(f"_known_{plan.name}", pa.array(known))
     return rows
 
 
 def _passer(stage: _Stage, *, key: str, partitions: int) -> Sink:
+    """Enrich the rows and send them on; what belongs to a later entity goes on to its partition unopened."""
+    own = pa.array(["rows", *(tag for plan in stage.plans for tag in (plan.name, population_tag(plan)))])
+
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
-        rows = _enrich(stage, unpack(batches))
+        mine = []
+        for batch in batches:
+            here = pc.is_in(batch.column("tag"), own)
+            mine.append(batch.filter(here))
+            yield batch.filter(pc.invert(here))
+        rows = _enrich(stage, unpack(mine))
         if rows is not None:
             yield from pack(rows, key=key, tag="rows", partitions=partitions)
 
@@ -166,7 +176,7 @@ def _finisher(
         states = np.empty((rows.num_rows, len(columns)), dtype=np.uint8)
         checks = _entity_checks(rows, plans, profiles)
         for position, feature in enumerate(columns):
-            column = _single(ready[feature.name])
+            column = _single(ready[feature.name]).cast(schema.field(feature.name).type)
             known, stale = checks.get(feature.source, (None, None))
             states[:, position] = cell_states(column, feature, known=known, stale=stale)
             ready[feature.name] = fill_default(column, feature)

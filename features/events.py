@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.windows import Ints
-from headrace.arrowfiles import OpenPart, open_parts
+from headrace.arrowfiles import OpenPart, Piece, open_parts
 from headrace.config import Metric
 
 __all__ = ["MICROUNITS", "event_columns", "read_events"]
@@ -16,15 +16,15 @@ MICROUNITS = 1_000_000
 
 
 def read_events(
-    keys: Sequence[str], metrics: dict[str, Metric]
+    pieces: Sequence[Sequence[Piece]], *, keys: Sequence[str], metrics: dict[str, Metric]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Table]]:
-    """A reader for rows of `headrace.arrowfiles.file_tasks` over files tagged `impressions` and `engagements`.
+    """A reader for the pieces of `headrace.arrowfiles.file_tasks` over files tagged `impressions` and `engagements`.
 
     Yields tables of `keys` and features.combine.EVENT_COLUMNS.
     """
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-        for part in open_parts(batches, dictionaries=["action"]):
+        for part in open_parts(batches, pieces, dictionaries=["action"]):
             for raw in part.tables(_columns(part, keys)):
                 yield event_columns(raw, keys=keys, metrics=metrics, ds_number=part.ds_number)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from features.groupstats import GroupPlan, population_tag
-from headrace.arrowfiles import OpenPart, open_parts
+from headrace.arrowfiles import FileTasks, OpenPart, Piece, open_parts
 from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
 
 __all__ = ["packed_populations", "packed_tile_files"]
@@ -16,7 +16,7 @@ _Batches = Iterable[pa.RecordBatch]
 _HOURS = ("event_hour", "visible_hour")
 
 
-def packed_tile_files(tasks: DataFrame, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:
+def packed_tile_files(tasks: FileTasks, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:
     """Tiles of several groups, packed by key under their group's name.
 
     Parameters
@@ -24,25 +24,26 @@ def packed_tile_files(tasks: DataFrame, plans: Sequence[GroupPlan], *, partition
     tasks : `headrace.arrowfiles.file_tasks` over files of `tiles_<group>`, tagged with the group
     """
     columns = {plan.name: _tile_columns(plan) for plan in plans}
+    pieces = tasks.pieces
 
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
-        for name, tables in _by_group(batches, columns):
+        for name, tables in _by_group(batches, pieces, columns):
             send = packer(key="key", tag=name, partitions=partitions)
             yield from send(batch for table in tables for batch in table.to_batches())
 
-    return tasks.mapInArrow(run, PACKED_SCHEMA)
+    return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
 
 
-def packed_populations(tasks: DataFrame, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:
+def packed_populations(tasks: FileTasks, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:
     """Counts of each group over all keys, for priors (S20): summed in each task, then in one, then sent everywhere.
 
     Rows whose segment is null belong to no population. The result has one row per segment x event_hour x visible_hour.
     """
     columns = {plan.name: [*_population_grain(plan), *_counts(plan)] for plan in plans}
-    by_name = {plan.name: plan for plan in plans}
+    by_name, pieces = {plan.name: plan for plan in plans}, tasks.pieces
 
     def partial(batches: _Batches) -> Iterator[pa.RecordBatch]:
-        for name, tables in _by_group(batches, columns):
+        for name, tables in _by_group(batches, pieces, columns):
             sums = [_summed(table, by_name[name]) for table in tables]
             if sums:
                 whole = _summed(pa.concat_tables(sums), by_name[name])
@@ -53,13 +54,15 @@ def packed_populations(tasks: DataFrame, plans: Sequence[GroupPlan], *, partitio
             plan = by_name[name]
             yield from pack(_summed(table, plan), key=None, tag=population_tag(plan), partitions=partitions)
 
-    met = exchange([tasks.mapInArrow(partial, PACKED_SCHEMA)], partitions=1)
+    met = exchange([tasks.frame.mapInArrow(partial, PACKED_SCHEMA)], partitions=1)
     return met.mapInArrow(whole, PACKED_SCHEMA)
 
 
-def _by_group(batches: _Batches, columns: dict[str, list[str]]) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+def _by_group(
+    batches: _Batches, pieces: Sequence[Sequence[Piece]], columns: dict[str, list[str]]
+) -> Iterator[tuple[str, Iterator[pa.Table]]]:
     """The tables of each group that this task reads, times as int64 microseconds."""
-    for name, parts in groupby(open_parts(batches), key=lambda part: part.tag):
+    for name, parts in groupby(open_parts(batches, pieces), key=lambda part: part.tag):
         yield name, _tables(parts, columns[name])
 
 

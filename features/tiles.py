@@ -16,6 +16,7 @@ from features.clock import to_micros
 from features.combine import TileSpec, combine_events, merge_tiles
 from features.events import MICROUNITS, read_events
 from features.profiles import join_profile
+from headrace.arrowfiles import FileTasks
 from headrace.config import FeaturesConfig, Group, Metric
 from headrace.durations import micros
 from headrace.exchange import PACKED_SCHEMA, gathered, pack_to, partition_of, unpack
@@ -184,7 +185,7 @@ def _matches(metrics: dict[str, Metric]) -> Column:
 
 
 def packed_tiles_of_files(
-    tasks: DataFrame, features: FeaturesConfig, *, names: Sequence[str], partitions: int, days: int = 0
+    tasks: FileTasks, features: FeaturesConfig, *, names: Sequence[str], partitions: int, days: int = 0
 ) -> DataFrame:
     """`packed_tiles` of groups that need nothing but the log itself, straight from its files.
 
@@ -193,13 +194,13 @@ def packed_tiles_of_files(
     tasks : `headrace.arrowfiles.file_tasks` over files of `impressions` and `engagements`
     """
     specs = [tile_spec(features, name) for name in names]
-    read = read_events(_wanted(specs), features.metrics)
+    read = read_events(tasks.pieces, keys=_wanted(specs), metrics=features.metrics)
     combine = _combiner(specs, partitions=partitions, days=days)
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from combine(batch for table in read(batches) for batch in table.to_batches())
 
-    return tasks.mapInArrow(run, PACKED_SCHEMA)
+    return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
 
 
 def _wanted(specs: list[TileSpec]) -> list[str]:

@@ -18,10 +18,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from headrace.delta import DeltaFile, file_system
 
-__all__ = ["WRITTEN_SCHEMA", "file_tasks", "open_parts", "parquet_sink"]
+__all__ = ["WRITTEN_SCHEMA", "FileTasks", "file_tasks", "open_parts", "parquet_sink"]
 
 Batches = Iterable[pa.RecordBatch]
-_TASK_SCHEMA = "pid int, tag string, uri string, ds_number bigint, part int, parts int"
 WRITTEN_SCHEMA = "path string, ds string, size bigint, rows bigint"
 _WRITTEN = pa.schema([("path", pa.string()), ("ds", pa.string()), ("size", pa.int64()), ("rows", pa.int64())])
 _EPOCH = date(1970, 1, 1)
@@ -30,8 +29,28 @@ _BATCH_ROWS = 1 << 18
 _GROUP_ROWS = 1 << 17
 
 
-def file_tasks(spark: SparkSession, files: Mapping[str, Sequence[DeltaFile]]) -> DataFrame:
-    """One row per file, or part of a large one, spread so that every task reads about as many rows.
+@dataclass(frozen=True)
+class Piece:
+    """A file, or one of `parts` parts of it by row groups, that a task has to read; `tag` tells what it holds."""
+
+    tag: str
+    uri: str
+    ds_number: int
+    part: int
+    parts: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class FileTasks:
+    """Work for mapInArrow: `frame` (id bigint) has one row a task, `pieces` says what each id reads (open_parts)."""
+
+    frame: DataFrame
+    pieces: list[list[Piece]]
+
+
+def file_tasks(spark: SparkSession, files: Mapping[str, Sequence[DeltaFile]]) -> FileTasks:
+    """Files spread so that every task reads about as many rows; no job runs for that.
 
     Parameters
     ----------
@@ -39,24 +58,28 @@ def file_tasks(spark: SparkSession, files: Mapping[str, Sequence[DeltaFile]]) ->
 
     Returns
     -------
-    frame for mapInArrow with `open_parts`; as many partitions as there are cores, or a multiple where that is too much
-    for one task
+    as many tasks as there are cores, or a multiple where that is too much for one task
     """
     total = sum(file.rows for listed in files.values() for file in listed)
     cores = spark.sparkContext.defaultParallelism
     tasks = cores * int(total // (_ROWS_PER_TASK * cores) + 1)
-    most = total // tasks + 1
-    pieces = []
-    for tag, listed in files.items():
-        for file in listed:
-            parts = max(-(-file.rows // most), 1)
-            pieces += [(file.rows // parts, tag, file.path, (file.ds - _EPOCH).days, p, parts) for p in range(parts)]
-    loads, rows = [0] * tasks, []
-    for size, *piece in sorted(pieces, key=lambda p: (-p[0], *p[1:])):
-        pid = loads.index(min(loads))
-        loads[pid] += size
-        rows.append((pid, *piece))
-    return spark.createDataFrame(rows, _TASK_SCHEMA).repartitionById(tasks, "pid")
+    pieces = [
+        p for tag, listed in files.items() for file in listed for p in _pieces(tag, file, most=total // tasks + 1)
+    ]
+    loads: list[int] = [0] * tasks
+    chosen: list[list[Piece]] = [[] for _ in range(tasks)]
+    for piece in sorted(pieces, key=lambda p: (-p.rows, p.uri, p.part)):
+        task = loads.index(min(loads))
+        loads[task] += piece.rows
+        chosen[task].append(piece)
+    ordered = [sorted(own, key=lambda p: (p.tag, p.uri, p.part)) for own in chosen]
+    return FileTasks(spark.range(0, tasks, 1, tasks), ordered)
+
+
+def _pieces(tag: str, file: DeltaFile, *, most: int) -> list[Piece]:
+    parts = max(-(-file.rows // most), 1)
+    day = (file.ds - _EPOCH).days
+    return [Piece(tag, file.path, day, part, parts, file.rows // parts) for part in range(parts)]
 
 
 @dataclass(frozen=True)
@@ -75,17 +98,18 @@ class OpenPart:
                 yield pa.Table.from_batches([batch])
 
 
-def open_parts(batches: Batches, *, dictionaries: Sequence[str] = ()) -> Iterator[OpenPart]:
-    """Open the parts that `file_tasks` gave this task, tag by tag; `dictionaries` are text columns of few values."""
-    rows = [row for batch in batches for row in batch.to_pylist()]  # names of files, a few a task
-    for row in sorted(rows, key=lambda r: (r["tag"], r["uri"], r["part"])):
-        system, path = file_system(row["uri"])
+def open_parts(
+    batches: Batches, pieces: Sequence[Sequence[Piece]], *, dictionaries: Sequence[str] = ()
+) -> Iterator[OpenPart]:
+    """Open what `file_tasks` gave this task, tag by tag; `dictionaries` are text columns of few values."""
+    for piece in (p for batch in batches for task in batch.column("id").to_pylist() for p in pieces[task]):
+        system, path = file_system(piece.uri)
         with system.open_input_file(path) as source:
             footer = pq.read_metadata(source)
             coded = [name for name in dictionaries if name in footer.schema.names]
             file = pq.ParquetFile(source, metadata=footer, read_dictionary=coded)
-            groups = list(range(row["part"], file.num_row_groups, row["parts"]))
-            yield OpenPart(row["tag"], file, groups, row["ds_number"])
+            groups = list(range(piece.part, file.num_row_groups, piece.parts))
+            yield OpenPart(piece.tag, file, groups, piece.ds_number)
 
 
 def parquet_sink(base: str, schema: pa.Schema) -> Callable[[Batches], Iterator[pa.RecordBatch]]:

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-__all__ = ["PACKED_SCHEMA", "exchange", "gathered", "pack", "pack_to", "packer", "partition_of", "unpack"]
+__all__ = ["PACKED_SCHEMA", "exchange", "gathered", "narrowed", "pack", "pack_to", "packer", "partition_of", "unpack"]
 
 PACKED_SCHEMA = "pid int, tag string, blob binary"
 _FLUSH_BYTES = 32 << 20
+_BLOB_BYTES = 4 << 20  # the JVM holds several copies of a cell on its way
 _ARROW_SCHEMA = pa.schema([("pid", pa.int32()), ("tag", pa.string()), ("blob", pa.binary())])
 
 
@@ -43,13 +44,14 @@ def pack(table: pa.Table, *, key: str | None, tag: str, partitions: int) -> Iter
 
 
 def pack_to(table: pa.Table, *, target: NDArray[np.int64], tag: str, partitions: int) -> Iterator[pa.RecordBatch]:
-    """Slices of `table` by the partition that `target` (N,) gives each row."""
+    """Slices of `table` by the partition that `target` (N,) gives each row, none much larger than a few MB."""
     order = np.argsort(target.astype(np.int16 if partitions < 1 << 15 else np.int32), kind="stable")
     bounds = np.searchsorted(target[order], np.arange(partitions + 1))
     arranged = table.take(pa.array(order)).combine_chunks()
+    most = max(_BLOB_BYTES * table.num_rows // max(table.nbytes, 1), 1)
     for pid in range(partitions):
-        if bounds[pid] < bounds[pid + 1]:
-            yield _rows([pid], tag, [_to_bytes(arranged.slice(bounds[pid], bounds[pid + 1] - bounds[pid]))])
+        for start in range(bounds[pid], bounds[pid + 1], most):
+            yield _rows([pid], tag, [_to_bytes(arranged.slice(start, min(most, bounds[pid + 1] - start)))])
 
 
 def _rows(pids: list[int], tag: str, blobs: list[bytes]) -> pa.RecordBatch:
@@ -95,13 +97,24 @@ def gathered(batches: Iterable[pa.RecordBatch], *, flush_bytes: int = _FLUSH_BYT
         yield pa.Table.from_batches(held)
 
 
+def narrowed(column: pa.Array) -> pa.Array:
+    """An integer column in the smallest type that holds its values, for the journey; `unpack` widens what differs."""
+    if not pa.types.is_int64(column.type) or column.null_count == len(column):
+        return column
+    low, high = pc.min_max(column).values()
+    for kind, limit in ((pa.int8(), 1 << 7), (pa.int16(), 1 << 15), (pa.int32(), 1 << 31)):
+        if -limit <= low.as_py() and high.as_py() < limit:
+            return column.cast(kind)
+    return column
+
+
 def unpack(batches: Iterable[pa.RecordBatch]) -> dict[str, pa.Table]:
     """All tables that reached this partition, by tag."""
     parts: dict[str, list[pa.Table]] = {}
     for batch in batches:
         for tag, blob in zip(batch.column("tag").to_pylist(), batch.column("blob"), strict=True):
             parts.setdefault(tag, []).append(pa.ipc.open_stream(blob.as_buffer()).read_all())
-    return {tag: pa.concat_tables(tables, promote_options="default") for tag, tables in parts.items()}
+    return {tag: pa.concat_tables(tables, promote_options="permissive") for tag, tables in parts.items()}
 
 
 def exchange(packed: list[DataFrame], *, partitions: int) -> DataFrame:

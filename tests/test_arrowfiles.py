@@ -107,18 +107,21 @@ def test_every_row_group_is_read_once_and_tasks_share_the_rows(spark, tmp_path):
         pq.write_table(table.slice(0, rows), path, row_group_size=group)
         files.append(DeltaFile(str(path), MONDAY, rows))
 
+    tasks = file_tasks(spark, {"things": files})
+    pieces = tasks.pieces
+
     def read(batches):
-        for part in open_parts(batches):
+        for part in open_parts(batches, pieces):
             for piece in part.tables(["id"]):
                 days = pa.array([part.ds_number] * piece.num_rows, pa.int64())
                 yield from pa.table({"id": piece["id"], "ds_number": days}).to_batches()
 
-    tasks = file_tasks(spark, {"things": files})
-    found = tasks.mapInArrow(read, "id bigint, ds_number bigint").collect()
+    found = tasks.frame.mapInArrow(read, "id bigint, ds_number bigint").collect()
     assert Counter(r["id"] for r in found) == Counter(i for f in files for i in range(f.rows))
     assert {r["ds_number"] for r in found} == {(MONDAY - date(1970, 1, 1)).days}
-    assert tasks.select("pid").distinct().count() == 2
+    loads = [sum(piece.rows for piece in own) for own in pieces]
+    assert len(loads) == 2 and max(loads) < 1.2 * min(loads)
 
 
 def test_no_file_makes_no_row(spark):
-    assert file_tasks(spark, {"things": []}).count() == 0
+    assert [own for own in file_tasks(spark, {"things": []}).pieces if own] == []

@@ -49,12 +49,10 @@ def build(job: Job) -> None:
     fields = [t.StructField("impression_id", t.LongType()), *[t.StructField(f.name, kinds[f.type]) for f in columns]]
     schema = t.StructType([*fields, t.StructField("ds", t.DateType())])
     rows = read(spark, job.world, "spine").select("impression_id", "user_id", "item_id", "request_ts")
-    tiles = {
-        name: [packed_tiles_of_files(tasks, features, names=[name], partitions=_PARTITIONS)] for name in features.groups
-    }
+    tiles = packed_tiles_of_files(tasks, features, names=list(features.groups), partitions=_PARTITIONS)
     written = build_features(
         rows.withColumn("ds", F.to_date("request_ts")),
-        tiles,
+        {"user": [tiles], "item": []},
         features=features,
         columns=columns,
         profiles={},
