@@ -28,6 +28,7 @@ _MANY_METRICS = ", ".join(f"m{n}: {{action: click}}" for n in range(60))  # on t
         ("labels.windows.click=3600", "--set: labels.windows.click", "3600", "a whole number with a unit"),
         ("labels.windows.click=-1h", "--set: labels.windows.click", "-1h", "a whole number with a unit"),
         ("timezone=Mars/Olympus", "timezone", "Mars/Olympus", "IANA"),
+        ("root=/data/my%20tables", "root", "%20", "without %XX"),
         ("country=Atlantis", "country", "Atlantis", "ISO 3166"),
         ("features.groups.user.windows=[1h, 90m]", "groups.user", "90m", "multiple of the tile 1h; tile: 30m would do"),
         ("features.groups.user.windows=[1h, 7m]", "groups.user", "7m", "no tile fits"),

@@ -1,5 +1,6 @@
 """The shape of conf/base.yaml. Every key here is documented there; unknown keys are refused."""
 
+import re
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -40,6 +41,12 @@ def _known_timezone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"found {name!r}, wanted an IANA timezone such as 'Europe/Berlin'")
     return name
+
+
+def _plain_path(path: str) -> str:
+    if re.search(r"%[0-9A-Fa-f]{2}", path):
+        raise ValueError(f"found {path!r}, wanted a path without %XX, which readers of Delta tables take for an escape")
+    return path
 
 
 def _known_country(code: str | None) -> str | None:
@@ -157,7 +164,7 @@ class SparkConfig(Strict):
 class Config(Strict):
     """One validated configuration: base.yaml, overlays and --set, with the feature groups resolved."""
 
-    root: str
+    root: Annotated[str, AfterValidator(_plain_path)]
     landing: str
     features: FeaturesConfig
     timezone: Annotated[str, AfterValidator(_known_timezone)]
