@@ -109,6 +109,8 @@ def group_columns(
 
 
 def _ints(column: pa.ChunkedArray) -> Ints:
+    if column.null_count:  # NaN on the way to int64 would be a number nobody measured
+        raise ValueError(f"tiles: found {column.null_count} nulls where none may be, wanted tiles of one configuration")
     return np.asarray(column.to_numpy(), dtype=np.int64)
 
 

@@ -17,6 +17,7 @@ from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 
 from headrace.delta import DeltaFile, file_system
+from headrace.errors import InputError
 
 __all__ = ["WRITTEN_SCHEMA", "FileTasks", "file_tasks", "open_parts", "parquet_sink"]
 
@@ -92,7 +93,15 @@ class OpenPart:
     ds_number: int
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Bounded pieces with the columns asked for."""
+        """Bounded pieces with the columns asked for; InputError where the file lacks one, which Arrow would pass over."""
+        lacking = sorted(set(columns) - set(self.file.schema_arrow.names))
+        if lacking:
+            raise InputError(
+                f"{self.tag}, day number {self.ds_number}",
+                found=f"a file without {lacking}",
+                wanted="files of one configuration",
+                remedy="the configuration changed since: build these days' tiles again with headrace tiles --rebuild",
+            )
         if self.groups:
             for batch in self.file.iter_batches(_BATCH_ROWS, row_groups=self.groups, columns=list(columns)):
                 yield pa.Table.from_batches([batch])

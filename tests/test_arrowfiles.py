@@ -10,8 +10,9 @@ import pytest
 from pyspark.errors import PySparkException
 
 from headrace import tables
-from headrace.arrowfiles import file_tasks, open_parts, parquet_sink
+from headrace.arrowfiles import Piece, file_tasks, open_parts, parquet_sink
 from headrace.delta import DeltaFile, read_days
+from headrace.errors import InputError
 from schemas.tables import Table, _fields
 from tests.conftest import config_of
 
@@ -125,3 +126,12 @@ def test_every_row_group_is_read_once_and_tasks_share_the_rows(spark, tmp_path):
 
 def test_no_file_makes_no_row(spark):
     assert [own for own in file_tasks(spark, {"things": []}).pieces if own] == []
+
+
+def test_a_file_that_lacks_a_column_is_refused(tmp_path):
+    path = tmp_path / "old.parquet"
+    pq.write_table(pa.table({"id": [1]}), path)
+    pieces = [[Piece("tiles_user", str(path), 0, 0, 1, 1)]]
+    with pytest.raises(InputError, match="like_count"):
+        for part in open_parts([pa.RecordBatch.from_pydict({"id": [0]})], pieces):
+            list(part.tables(["id", "like_count"]))
