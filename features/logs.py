@@ -54,8 +54,10 @@ def packed_day_tiles(spark: SparkSession, config: Config, *, days: Sequence[date
         log = _impression_log(spark, config, name, days=days)
         packed.append(packed_tiles(log, config.features, names=[name], **given))
     together = exchange(packed, partitions=partitions).persist(StorageLevel.DISK_ONLY)
-    yield together
-    together.unpersist()
+    try:
+        yield together
+    finally:
+        together.unpersist()
 
 
 def _profile_log(spark: SparkSession, config: Config, names: Sequence[str], *, days: Sequence[date]) -> DataFrame:

@@ -1,12 +1,13 @@
 """Parquet files of Delta tables read and written inside Spark's Python tasks, without a detour through JVM rows.
 
 Spark places the tasks, retries them and moves what they exchange; pyarrow reads and writes the columns. A task that
-writes returns one row per file, and the driver commits them all at once (headrace.tables.commit_files): files of a task
+writes returns one row per file, and the driver commits them all at once (headrace.tables.write_files): files of a task
 that failed or ran twice are never part of the table.
 """
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -187,6 +188,6 @@ class _DayFile:
         return {"path": self.path, "ds": self.day.isoformat(), "size": size, "rows": self.rows}
 
     def discard(self) -> None:
-        self.writer.close()
-        self.stream.close()
-        self.system.delete_file(self.whole)
+        for step in (self.writer.close, self.stream.close, lambda: self.system.delete_file(self.whole)):
+            with suppress(OSError):  # a full disk must not keep the other files, nor hide the first error
+                step()
