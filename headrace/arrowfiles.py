@@ -29,6 +29,7 @@ _EPOCH = date(1970, 1, 1)
 _ROWS_PER_TASK = 16_000_000
 _BATCH_ROWS = 1 << 18
 _GROUP_ROWS = 1 << 17
+_GROUP_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,13 @@ class OpenPart:
     ds_number: int
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Bounded pieces with the columns asked for; InputError where the file lacks one, which Arrow would pass over."""
+        """Bounded pieces with the columns asked for, times in microseconds whatever unit the file has.
+
+        Raises
+        ------
+        InputError
+            The file lacks a column, which Arrow would pass over.
+        """
         lacking = sorted(set(columns) - set(self.file.schema_arrow.names))
         if lacking:
             raise InputError(
@@ -105,7 +112,13 @@ class OpenPart:
             )
         if self.groups:
             for batch in self.file.iter_batches(_BATCH_ROWS, row_groups=self.groups, columns=list(columns)):
-                yield pa.Table.from_batches([batch])
+                yield pa.table([_in_micros(c) for c in batch.columns], names=batch.schema.names)
+
+
+def _in_micros(column: pa.Array) -> pa.Array:
+    """Another writer of the table (a compaction, say) may have stored other units."""
+    stamp = pa.timestamp("us", "UTC")
+    return column.cast(stamp) if pa.types.is_timestamp(column.type) and column.type != stamp else column
 
 
 def open_parts(
@@ -176,12 +189,21 @@ class _DayFile:
             system.create_dir(self.whole.rpartition("/")[0], recursive=True)
         self.stream = system.open_output_stream(self.whole)
         self.writer = pq.ParquetWriter(self.stream, schema, compression="zstd", use_dictionary=strings or False)
+        self.held: list[pa.RecordBatch] = []
 
     def write(self, rows: pa.RecordBatch) -> None:
         self.rows += rows.num_rows
-        self.writer.write_batch(rows, row_group_size=_GROUP_ROWS)
+        self.held.append(rows)
+        if sum(b.num_rows for b in self.held) >= _GROUP_ROWS or sum(b.nbytes for b in self.held) >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.held:
+            self.writer.write_table(pa.Table.from_batches(self.held), row_group_size=_GROUP_ROWS)
+        self.held = []
 
     def finish(self) -> dict[str, object]:
+        self._flush()
         self.writer.close()
         self.stream.close()
         size = self.system.get_file_info(self.whole).size

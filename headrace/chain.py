@@ -13,8 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from headrace import __version__
+from headrace.checks import TILES_PARTS, check_maturity
 from headrace.config import Config
-from headrace.days import day_end, day_range
+from headrace.days import day_range
 from headrace.errors import InputError
 from headrace.receipts import Receipt, latest_receipts, write_receipts
 from schemas.landing import landed_days, landing_digest
@@ -22,7 +23,7 @@ from schemas.landing import landed_days, landing_digest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["STEPS", "Plan", "Step", "StepOutcome", "check_horizon", "plan_run", "run_step"]
+__all__ = ["STEPS", "Plan", "Step", "StepOutcome", "plan_run", "run_step"]
 
 PROFILES = ("user_profile", "item_profile")
 
@@ -137,7 +138,7 @@ def _publish_inputs(known: Known, day: date) -> dict[str, str]:
 
 STEPS: tuple[Step, ...] = (
     Step("ingest", ("timezone", "ingest", "profiles"), _ingest_inputs),
-    Step("tiles", ("timezone", "features", "profiles"), _tiles_inputs),
+    Step("tiles", TILES_PARTS, _tiles_inputs),
     Step("labels", ("timezone", "labels", "profiles"), _labels_inputs),
     Step("sample", ("labels", "sampling"), _sample_inputs),
     Step("features", ("timezone", "country", "features", "profiles", "context"), _features_inputs),
@@ -185,37 +186,6 @@ def plan_run(config: Config, *, ds: date, days: int) -> Plan:
     tiled = list(day_range(start, ds + timedelta(days=1)))
     per_step = {step.name: chosen for step in STEPS} | {"ingest": history, "tiles": tiled}
     return Plan(chosen, per_step)
-
-
-def check_maturity(config: Config, *, ds: date, landed: Sequence[date]) -> None:
-    """Raise InputError (exit 4) unless the maturity day of `ds` has landed."""
-    mature = ds + timedelta(days=config.labels.maturity_days)
-    if not landed or max(landed) < mature:
-        last = max(landed) if landed else "none"
-        when = day_end(mature, config.timezone)
-        raise InputError(
-            f"labels of {ds}",
-            found=f"landing until {last}",
-            wanted=f"landing until {mature}: a day is final {config.labels.maturity_days} day(s) later, from {when:%Y-%m-%d %H:%M} UTC on",
-            remedy="run it again then, or ask for an earlier --ds",
-        )
-
-
-def check_horizon(config: Config, *, days: Sequence[date]) -> None:
-    """Raise InputError (exit 4) unless the days of the duplicate horizon before `days` have been ingested (S9)."""
-    landed = landed_days(config.landing, "impressions")
-    start = config.start_ds or (landed[0] if landed else min(days))
-    done = {day for job, day in latest_receipts(config) if job == "ingest"} | set(days)
-    for day in sorted(days):
-        back = day - timedelta(days=config.ingest.duplicate_horizon_days)
-        lacking = [d for d in day_range(max(back, start), day - timedelta(days=1)) if d not in done]
-        if lacking:
-            raise InputError(
-                f"ingest of {day}",
-                found=f"{lacking[0]} not ingested",
-                wanted=f"the {config.ingest.duplicate_horizon_days} days before it, where its repeats are looked up",
-                remedy=f"headrace ingest --ds {day} --days {(day - lacking[0]).days + 1}, or headrace run, which does it",
-            )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from headrace.arrowfiles import WRITTEN_SCHEMA, parquet_sink
 from headrace.config import Config
 from headrace.delta import DeltaFile, delta_files, is_table
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, HeadraceError
 from headrace.receipts import Receipt
 from schemas.tables import Table, table
 
@@ -115,7 +115,20 @@ def write_files(
     target.create_write_transaction(
         added, mode="overwrite", schema=target.schema(), partition_by=["ds"], partition_filters=chosen
     )
+    _check_alone(config, made.name, days=days, written={row["path"] for row in written})
     return version_of(config, made.name)
+
+
+def _check_alone(config: Config, name: str, *, days: Sequence[date], written: set[str]) -> None:
+    """Raise HeadraceError where the days hold files of another run that was committed at the same moment."""
+    others = {file.path for file in delta_files(table_uri(config, name), days=days)} - written
+    if others:
+        raise HeadraceError(
+            f"{name}, {min(days)} to {max(days)}",
+            found=f"{len(others)} file(s) of another run that wrote the same days at the same time",
+            wanted="one run for a day at a time",
+            remedy="let the other run end, then build these days again with --rebuild: that replaces what both wrote",
+        )
 
 
 def ensure(spark: SparkSession, config: Config, made: Table) -> None:

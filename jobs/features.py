@@ -1,12 +1,13 @@
 """features: spine, tiles and profiles -> training_set with every declared feature and its state."""
 
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 from pyspark.sql import SparkSession
 
 from features.assemble import spine_features
 from headrace import tables
+from headrace.checks import check_tiles
 from headrace.config import Config
 from headrace.job import main
 from headrace.receipts import Receipt
@@ -18,6 +19,7 @@ __all__ = ["build"]
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read spine and tiles, enrich, write."""
+    check_tiles(config, last=max(days) + timedelta(days=1))
     training_set = partial(spine_features, spark, config, days=days)
     tables.write_files(spark, config, table(config, "training_set"), training_set, days=days)
     receipts = table_receipts(spark, config, "features", names=["training_set"], days=days)

@@ -4,7 +4,7 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
-from headrace.chain import check_horizon
+from headrace.checks import check_horizon
 from headrace.config import Config
 from headrace.job import main
 from headrace.receipts import Receipt

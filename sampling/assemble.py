@@ -11,7 +11,7 @@ from features.assemble import timeline
 from features.clock import to_micros
 from features.profiles import join_profile
 from headrace import tables
-from headrace.chain import check_maturity
+from headrace.checks import check_maturity
 from headrace.config import Config
 from headrace.errors import GateError
 from headrace.receipts import Receipt, latest_receipts

@@ -242,5 +242,5 @@ def _profile_rules(staged: DataFrame, config: Config, name: str) -> DataFrame:
     doubles = [f.name for f in table(config, name).schema if isinstance(f.dataType, t.DoubleType)]
     hollow = reduce(lambda a, b: a | b, [F.coalesce(F.isnan(c), F.lit(False)) for c in doubles], F.lit(False))
     checked = staged.withColumns({REASON: _first_reason(*rules), f"{COUNTED}nan_to_null": hollow})
-    cleaned = {c: F.when(~F.isnan(c), F.col(c)) for c in doubles}
+    cleaned = {c: F.when(~F.isnan(c), F.col(c) + F.lit(0.0)) for c in doubles}  # -0.0 + 0.0 is 0.0: one value, not two
     return checked.withColumns(cleaned).withColumn("ds", F.col(DAY)).drop("_wrong")

@@ -1,18 +1,20 @@
 """Files written and read inside tasks: what is committed, what is not, and how work is spread."""
 
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 
 from headrace import tables
 from headrace.arrowfiles import Piece, file_tasks, open_parts, parquet_sink
 from headrace.delta import DeltaFile, read_days
-from headrace.errors import InputError
+from headrace.errors import HeadraceError, InputError
 from schemas.tables import Table, _fields
 from tests.conftest import config_of
 
@@ -40,6 +42,13 @@ def test_the_sink_writes_one_file_a_day_and_says_what_is_in_it(tmp_path):
         file = tmp_path / row["path"]
         assert file.stat().st_size == row["size"]
         assert pq.ParquetFile(file).schema_arrow.names == ["id", "name"]
+
+
+def test_many_small_batches_become_one_row_group(tmp_path):
+    batches = [rows_of((number, "a", MONDAY)) for number in range(50)]
+    (written,) = [row for batch in parquet_sink(str(tmp_path), ARROW)(batches) for row in batch.to_pylist()]
+    footer = pq.ParquetFile(tmp_path / written["path"]).metadata
+    assert (footer.num_rows, footer.num_row_groups) == (50, 1)
 
 
 def test_the_sink_refuses_a_null_where_none_may_be_and_leaves_no_file(tmp_path):
@@ -135,3 +144,28 @@ def test_a_file_that_lacks_a_column_is_refused(tmp_path):
     with pytest.raises(InputError, match="like_count"):
         for part in open_parts([pa.RecordBatch.from_pydict({"id": [0]})], pieces):
             list(part.tables(["id", "like_count"]))
+
+
+def test_times_are_microseconds_whatever_unit_another_writer_chose(tmp_path):
+    path, moment = tmp_path / "compacted.parquet", datetime(2024, 4, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+    times = pa.array([moment], pa.timestamp("ns", "UTC"))
+    pq.write_table(pa.table({"event_ts": times}), path, use_deprecated_int96_timestamps=True)
+    pieces = [[Piece("impressions", str(path), 0, 0, 1, 1)]]
+    for part in open_parts([pa.RecordBatch.from_pydict({"id": [0]})], pieces):
+        (table,) = part.tables(["event_ts"])
+    assert table.column("event_ts").cast(pa.int64()).to_pylist() == [int(moment.timestamp() * 1e6)]
+
+
+def test_a_day_that_another_run_wrote_at_the_same_time_is_found_out(spark, tmp_path, monkeypatch):
+    config, made = config_of(tmp_path), made_table()
+    commit = DeltaTable.create_write_transaction
+
+    def after_another(target, *given, **more):
+        """The other run commits between our reading of the log and our commit; both find the day empty."""
+        monkeypatch.setattr(DeltaTable, "create_write_transaction", commit)
+        tables.write_files(spark, config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+        commit(target, *given, **more)
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", after_another)
+    with pytest.raises((HeadraceError, CommitFailedError)):
+        tables.write_files(spark, config, made, written_by(spark, [(2, "b", MONDAY)]), days=[MONDAY])

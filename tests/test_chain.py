@@ -3,12 +3,15 @@
 from collections import Counter
 from datetime import date, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from features.states import STATES
-from headrace.config import feature_columns
+from headrace.chain import STEPS, run_step
+from headrace.config import feature_columns, load_config
 from headrace.delta import read_days
+from headrace.errors import InputError
 from headrace.receipts import latest_receipts
 from tests.conftest import DAYS, LAST, config_of, run_all
 from tests.oracle import Oracle, profile_at
@@ -192,3 +195,13 @@ def test_a_published_day_pins_the_version_that_holds_its_rows(world):
     assert receipt.status == "published"
     pinned = partial(read_days, f"{config.root}/training_set", days=[LAST])
     assert pinned(version=int(receipt.versions["training_set"])).num_rows == receipt.rows_out > 0
+
+
+def test_tiles_of_another_configuration_are_refused_before_anything_runs(spark, world):
+    config, _ = world
+    settings = [f"landing={config.landing}", f"root={config.root}", "features.groups.user.delay=2h"]
+    changed = load_config(Path(__file__).parent / "data" / "tiny.yaml", settings=settings)
+    step = next(s for s in STEPS if s.name == "features")
+    with pytest.raises(InputError, match=f"headrace tiles --ds {LAST + timedelta(days=1)} --days") as refused:
+        run_step(lambda: spark, changed, step, days=[LAST])
+    assert "other feature groups" in str(refused.value)

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -44,8 +45,11 @@ def _known_timezone(name: str) -> str:
 
 
 def _plain_path(path: str) -> str:
-    if re.search(r"%[0-9A-Fa-f]{2}", path):
-        raise ValueError(f"found {path!r}, wanted a path without %XX, which readers of Delta tables take for an escape")
+    """Readers of Delta tables take some characters for escapes or patterns, and fail late."""
+    whole = path if "://" in path else str(Path(path).absolute())
+    odd = re.findall(r"%[0-9A-Fa-f]{2}|[][{}^|*?\\\\#\n]" + (r"|\s" if "://" in path else ""), whole)
+    if odd:
+        raise ValueError(f"found {whole!r}, wanted a path without {' '.join(map(repr, dict.fromkeys(odd)))}")
     return path
 
 
