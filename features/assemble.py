@@ -11,14 +11,17 @@ from features.clock import to_micros
 from features.context import holiday_dates, with_context
 from features.groupstats import GroupPlan
 from features.profiles import join_profile, profile_timeline
+from features.skew import hot_authors, hot_keys
 from features.tilefiles import packed_populations, packed_tile_files
 from headrace import tables
 from headrace.arrowfiles import file_tasks
-from headrace.config import Config, feature_columns
+from headrace.config import Config, feature_columns, value_types
+from headrace.exchange import Hot
 from schemas.tables import table
 
 __all__ = ["spine_features", "timeline"]
 
+_ROWS_WORTH_A_LOOK = 1_000_000
 _BYTES_PER_TILE, _BYTES_PER_ROW, _PARTITION_BYTES = 120, 1500, 128 << 20
 
 
@@ -48,9 +51,11 @@ def spine_features(
     years = range(min(days).year - 1, max(days).year + 2)
     rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
     partitions = _partitions(spark, config, days=days, last=next_day)
+    by = by_entity(group_plans(config.features, types=value_types(config)))
+    hot = _hot(spark, config, list(by), days=days, partitions=partitions)
     tiles = {
-        entity: _entity_tiles(spark, config, plans, last=next_day, partitions=partitions)
-        for entity, plans in by_entity(group_plans(config.features)).items()
+        entity: _entity_tiles(spark, config, plans, last=next_day, partitions=partitions, hot=hot.get(entity))
+        for entity, plans in by.items()
     }
     return build_features(
         rows,
@@ -61,16 +66,36 @@ def spine_features(
         timezone=config.timezone,
         partitions=partitions,
         schema=table(config, "training_set").schema,
+        types=value_types(config),
+        hot=hot,
         sink=sink,
     )
 
 
+def _hot(
+    spark: SparkSession, config: Config, entities: Sequence[str], *, days: Sequence[date], partitions: int
+) -> dict[str, Hot]:
+    """Hot keys of each entity; a small spine, or one for few partitions, is not worth a look."""
+    files = tables.files(config, "spine", days=days)
+    rows = sum(file.rows for file in files)
+    if rows < _ROWS_WORTH_A_LOOK or partitions < 3:
+        return {}
+    found = hot_keys(spark, files, columns=[f"{e}_id" for e in entities if e != "author"], partitions=partitions)
+    hot = {name.removesuffix("_id"): keys for name, keys in found.items()}
+    if "author" in entities:
+        latest = tables.read(spark, config, "item_profile", last=max(days) + timedelta(days=1))
+        authors = latest.groupBy("item_id").agg(F.max_by("author_id", "valid_from").alias("author_id"))
+        items = tables.read(spark, config, "spine", days=days).select("item_id")
+        hot["author"] = hot_authors(items, authors, rows=rows, partitions=partitions)
+    return hot
+
+
 def _entity_tiles(
-    spark: SparkSession, config: Config, plans: Sequence[GroupPlan], *, last: date, partitions: int
+    spark: SparkSession, config: Config, plans: Sequence[GroupPlan], *, last: date, partitions: int, hot: Hot | None
 ) -> list[DataFrame]:
     """Tiles of one entity's groups up to the landing day `last`, straight from their files, and their populations."""
     files = {plan.name: tables.files(config, f"tiles_{plan.name}", last=last) for plan in plans}
-    packed = [packed_tile_files(file_tasks(spark, files), plans, partitions=partitions)]
+    packed = [packed_tile_files(file_tasks(spark, files), plans, partitions=partitions, hot=hot)]
     smoothed = [plan for plan in plans if plan.population_metrics]
     if smoothed:
         tasks = file_tasks(spark, {plan.name: files[plan.name] for plan in smoothed})

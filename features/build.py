@@ -19,10 +19,10 @@ from pyspark.sql.types import StructType
 from features.clock import as_of_micros
 from features.groupstats import GroupPlan, group_columns, make_plan, population_tag
 from features.states import cell_states, fill_default
-from headrace.config import Feature, FeaturesConfig
+from headrace.config import Feature, FeaturesConfig, Group
 from headrace.config.columns import source_columns
 from headrace.durations import micros
-from headrace.exchange import PACKED_SCHEMA, exchange, narrowed, pack, packer, unpack
+from headrace.exchange import PACKED_SCHEMA, Hot, exchange, narrowed, packer, unpack
 
 __all__ = ["Sink", "build_features", "by_entity", "group_plans"]
 
@@ -38,20 +38,29 @@ class _Stage:
 
     entity: str
     plans: tuple[GroupPlan, ...]
+    hot: Hot
+
+    def sender(self, *, partitions: int) -> Sink:
+        """Packs rows for this stage."""
+        return packer(key=f"{self.entity}_id", tag="rows", partitions=partitions, hot=self.hot)
 
 
-def group_plans(features: FeaturesConfig) -> list[GroupPlan]:
-    """One plan per group; groups with the same delay and refresh share an as_of column."""
+def group_plans(features: FeaturesConfig, *, types: dict[str, str] | None = None) -> list[GroupPlan]:
+    """One plan per group; groups with the same delay and refresh share an as_of column. `types`: value_types."""
     plans = []
     for name, group in features.groups.items():
-        as_of = f"_as_of_{micros(group.delay)}_{micros(group.refresh)}"
-        plans.append(make_plan(name, group, tile_micros=group.tile_micros(features.tile), as_of=as_of))
+        tick = group.tile_micros(features.tile)
+        plans.append(make_plan(name, group, tile_micros=tick, as_of=_as_of_column(group), types=types or {}))
     return plans
+
+
+def _as_of_column(group: Group) -> str:
+    return f"_as_of_{micros(group.delay)}_{micros(group.refresh)}"
 
 
 def by_entity(plans: Sequence[GroupPlan]) -> dict[str, list[GroupPlan]]:
     """Plans of each entity that has groups, in the order in which the rows visit them."""
-    found = {entity: [plan for plan in plans if plan.group.entity == entity] for entity in _ENTITIES}
+    found = {entity: [plan for plan in plans if plan.entity == entity] for entity in _ENTITIES}
     return {entity: own for entity, own in found.items() if own}
 
 
@@ -65,6 +74,8 @@ def build_features(
     timezone: str,
     partitions: int,
     schema: StructType,
+    types: dict[str, str] | None = None,
+    hot: Mapping[str, Hot] | None = None,
     sink: tuple[Sink, str] | None = None,
 ) -> DataFrame:
     """Add the features of every group, find all states, fill the defaults.
@@ -80,31 +91,31 @@ def build_features(
     profiles : entity -> tolerance of its profile
     partitions : tasks per exchange; the result does not depend on it
     schema : of the result; its columns are taken by name
+    types : headrace.config.value_types, needed where a column keeps values of a profile
+    hot : entity -> hot keys (features.skew), the same with which `tiles` were packed
     sink : what the last step of a task does with its rows, and the schema of what it returns; None returns the rows
 
     Returns
     -------
     frame of `schema`, one row per row of `rows`, in no particular order; or what the sink returns
     """
-    plans = group_plans(features)
+    plans = group_plans(features, types=types)
     moments: dict[str, Column] = {
-        plan.as_of: as_of_micros(
-            F.col("request_ts"), delay=plan.group.delay, refresh=plan.group.refresh, timezone=timezone
-        )
-        for plan in plans
+        _as_of_column(g): as_of_micros(F.col("request_ts"), delay=g.delay, refresh=g.refresh, timezone=timezone)
+        for g in features.groups.values()
     }
     rows = rows.withColumns(moments) if moments else rows
     finish = _finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema))
     end, ends_as = sink or (iter, schema)
-    stages = [_Stage(entity, tuple(own)) for entity, own in by_entity(plans).items()]
+    stages = [_Stage(entity, tuple(own), (hot or {}).get(entity, {})) for entity, own in by_entity(plans).items()]
     if not stages:
         return rows.mapInArrow(_finish_only(finish, end), ends_as)
-    travelling = rows.mapInArrow(packer(key=f"{stages[0].entity}_id", tag="rows", partitions=partitions), PACKED_SCHEMA)
+    travelling = rows.mapInArrow(stages[0].sender(partitions=partitions), PACKED_SCHEMA)
     for number, stage in enumerate(stages):
         here = exchange([travelling, *tiles[stage.entity]], partitions=partitions)
         if number + 1 < len(stages):
-            onward = f"{stages[number + 1].entity}_id"
-            travelling = here.mapInArrow(_passer(stage, key=onward, partitions=partitions), PACKED_SCHEMA)
+            onward = stages[number + 1].sender(partitions=partitions)
+            travelling = here.mapInArrow(_passer(stage, onward), PACKED_SCHEMA)
         else:
             travelling = here.mapInArrow(_laster(stage, finish, end), ends_as)
     return travelling
@@ -125,7 +136,7 @@ def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
     return rows
 
 
-def _passer(stage: _Stage, *, key: str, partitions: int) -> Sink:
+def _passer(stage: _Stage, send: Sink) -> Sink:
     """Enrich the rows and send them on; what belongs to a later entity goes on to its partition unopened."""
     own = pa.array(["rows", *(tag for plan in stage.plans for tag in (plan.name, population_tag(plan)))])
 
@@ -137,7 +148,7 @@ def _passer(stage: _Stage, *, key: str, partitions: int) -> Sink:
             yield batch.filter(pc.invert(here))
         rows = _enrich(stage, unpack(mine))
         if rows is not None:
-            yield from pack(rows, key=key, tag="rows", partitions=partitions)
+            yield from send(rows.to_batches())
 
     return run
 
@@ -210,7 +221,7 @@ def _entity_checks(
     for plan in plans:
         age = request - np.asarray(rows.column(plan.as_of).to_numpy())
         known = np.asarray(rows.column(f"_known_{plan.name}").to_numpy())
-        checks[f"group:{plan.name}"] = (known, age > micros(plan.group.tolerance))
+        checks[f"group:{plan.name}"] = (known, age > plan.tolerance_us)
     for entity, tolerance in profiles.items():
         landed = rows.column(f"{entity}_landed_us")
         known = np.asarray(landed.is_valid().to_numpy())

@@ -2,21 +2,23 @@
 
 A tile is one row per key (x segment) x event tick x visible tick x landing day (S24). Partial tiles of the same grain
 add up (counts, sums), or keep the smaller (first visible) or larger (last event) moment, so that they can be combined
-before and after the shuffle, in any order.
+before and after the shuffle, in any order. What a tile holds beside its grain stands in features/facts.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.facts import Facts, lift, ragged_of, unite
 from features.windows import Ints, sort_order
+from headrace.config import Measure
 
 __all__ = ["EVENT_COLUMNS", "TileSpec", "combine_events", "merge_tiles"]
 
 EVENT_COLUMNS = ("event_us", "arrival_us", "own_us", "matches", "units", "ds_number")
-_NEVER = np.iinfo(np.int64).min
 _TICKS = ("event_hour", "visible_hour")
 _DENSE = 1 << 28  # a range of integers this small is its own code
 _LIMIT = 62  # bits of a packed grain that leave room for the sign
@@ -32,8 +34,10 @@ class TileSpec:
         The group, and the event columns with its key and its segment value (None without one).
     tick_us, delay_us : int
         Microseconds of a tile, 1 with refresh 0; and of the group's delay.
-    counted, summed, recency : tuple of (metric, bit)
-        Metrics of the tile; an event belongs to a metric iff that bit of its `matches` is set.
+    measures : tuple of Measure
+        What a tile holds.
+    bits : metric -> bit
+        An event belongs to a metric iff that bit of its `matches` is set.
     """
 
     name: str
@@ -41,9 +45,8 @@ class TileSpec:
     segment: str | None
     tick_us: int
     delay_us: int
-    counted: tuple[tuple[str, int], ...]
-    summed: tuple[tuple[str, int], ...]
-    recency: tuple[tuple[str, int], ...]
+    measures: tuple[Measure, ...]
+    bits: dict[str, int]
 
     @property
     def grain(self) -> list[str]:
@@ -51,14 +54,9 @@ class TileSpec:
         return ["key", *(["segment"] if self.segment else []), "event_hour", "visible_hour", "ds_number"]
 
     @property
-    def additive(self) -> list[str]:
-        """Columns that add up."""
-        return [f"{m}_count" for m, _ in self.counted] + [f"{m}_sum" for m, _ in self.summed]
-
-    @property
-    def latest(self) -> list[str]:
-        """Columns of which the larger stays."""
-        return [f"{m}_last_ts" for m, _ in self.recency]
+    def kept(self) -> list[str]:
+        """Columns of the log that lists keep."""
+        return sorted({m.source for m in self.measures if m.columns[0][1].startswith("array") and m.source != "bucket"})
 
 
 def combine_events(events: pa.Table, spec: TileSpec) -> pa.Table:
@@ -66,52 +64,56 @@ def combine_events(events: pa.Table, spec: TileSpec) -> pa.Table:
 
     Parameters
     ----------
-    events : table with `spec.key`, `spec.segment` and EVENT_COLUMNS
+    events : table with `spec.key`, `spec.segment`, `spec.kept` and EVENT_COLUMNS
         `matches`: one bit per metric; `units`: the value in microunits, 0 without one; `own_us`: arrival of the row
         itself, where `arrival_us` may be that of a later row it needs (S12, S17). Rows without a key are no tiles.
 
     Returns
     -------
-    table of `spec.grain`, known_ts, `spec.additive`, `spec.latest` (null where no such event); times int64 microseconds
+    table of `spec.grain`, known_ts and the columns of the measures; times int64 microseconds
     """
     events = events.filter(events.column(spec.key).is_valid()) if events.column(spec.key).null_count else events
     event_us, arrival, own = (_ints(events, name) for name in ("event_us", "arrival_us", "own_us"))
     visible = np.maximum(event_us, arrival - spec.delay_us)
     known = np.maximum(event_us, own - spec.delay_us)
-    placed = {
+    placed: _Columns = {
         "key": events.column(spec.key),
         **({"segment": events.column(spec.segment)} if spec.segment else {}),
         "event_hour": event_us // spec.tick_us,
         "visible_hour": visible // spec.tick_us,
         "ds_number": events.column("ds_number"),
     }
-    order, starts = _groups(placed)
-    matches, units, moments = _ints(events, "matches")[order], _ints(events, "units")[order], event_us[order]
-    made = _firsts(placed, order[starts], tick_us=spec.tick_us)
-    made["known_ts"] = pa.array(_reduce(np.minimum, known[order], starts))
-    for name, bit in spec.counted:
-        made[f"{name}_count"] = pa.array(_reduce(np.add, matches >> bit & 1, starts))
-    for name, bit in spec.summed:
-        made[f"{name}_sum"] = pa.array(_reduce(np.add, units * (matches >> bit & 1), starts))
-    for name, bit in spec.recency:
-        last = _reduce(np.maximum, np.where(matches >> bit & 1, moments, _NEVER), starts)
-        made[f"{name}_last_ts"] = pa.array(last, mask=last == _NEVER)
-    return pa.table(made)
+    matches, units = _ints(events, "matches"), _ints(events, "units")
+
+    def facts(measure: Measure) -> Facts:
+        chosen = matches >> spec.bits[measure.metric] & 1
+        return lift(events, measure, matches=chosen, units=units, moments=event_us)
+
+    return _tiles(placed, known, facts, spec)
 
 
 def merge_tiles(partial: pa.Table, spec: TileSpec) -> pa.Table:
     """Whole tiles from partial ones: the same columns, one row per grain."""
-    placed = {name: partial.column(name) for name in spec.grain}
+    placed: _Columns = {name: partial.column(name) for name in spec.grain}
     placed |= {name: _ints(partial, name) // spec.tick_us for name in _TICKS}
+
+    def facts(measure: Measure) -> Facts:
+        columns = [partial.column(name) for name, _, _ in measure.columns]
+        if pa.types.is_list(columns[0].type):
+            return ragged_of(columns)
+        single = [column.combine_chunks() for column in columns]
+        return single[0] if len(single) == 1 else tuple(single)
+
+    return _tiles(placed, _ints(partial, "known_ts"), facts, spec)
+
+
+def _tiles(placed: "_Columns", known: Ints, facts: Callable[[Measure], Facts], spec: TileSpec) -> pa.Table:
     order, starts = _groups(placed)
     made = _firsts(placed, order[starts], tick_us=spec.tick_us)
-    made["known_ts"] = pa.array(_reduce(np.minimum, _ints(partial, "known_ts")[order], starts))
-    for name in spec.additive:
-        made[name] = pa.array(_reduce(np.add, _ints(partial, name)[order], starts))
-    for name in spec.latest:
-        moments = partial.column(name).fill_null(_NEVER).to_numpy()
-        last = _reduce(np.maximum, moments[order], starts)
-        made[name] = pa.array(last, mask=last == _NEVER)
+    earliest = np.minimum.reduceat(known[order], starts) if len(starts) else known[:0]
+    made["known_ts"] = pa.array(earliest)
+    for measure in spec.measures:
+        made |= unite(facts(measure), measure, order=order, starts=starts)
     return pa.table(made)
 
 
@@ -128,10 +130,6 @@ def _firsts(placed: _Columns, rows: Ints, *, tick_us: int) -> dict[str, pa.Chunk
         name: pa.array(column[rows] * tick_us) if isinstance(column, np.ndarray) else column.take(pa.array(rows))
         for name, column in placed.items()
     }
-
-
-def _reduce(how: np.ufunc, values: Ints, starts: Ints) -> Ints:
-    return how.reduceat(values, starts) if len(starts) else np.zeros(0, np.int64)
 
 
 def _groups(placed: _Columns) -> tuple[Ints, Ints]:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.conditions import bits_of, conditional_bits
 from features.windows import Ints
 from headrace.arrowfiles import OpenPart, Piece, open_parts
 from headrace.config import Metric
@@ -43,7 +44,7 @@ def event_columns(raw: pa.Table, *, keys: Sequence[str], metrics: dict[str, Metr
     if "action" in raw.column_names:
         matches, units = _matches(raw, metrics), _units(raw)
     else:
-        shown = sum(1 << place for place, m in enumerate(metrics.values()) if m.action == "impression")
+        shown = bits_of(metrics, "impression", once=False) | bits_of(metrics, "impression", once=True)
         matches, units = np.full(rows, shown, np.int64), np.zeros(rows, np.int64)
     return pa.table(
         {
@@ -64,15 +65,15 @@ def _matches(raw: pa.Table, metrics: dict[str, Metric]) -> Ints:
     actions = actions if pa.types.is_dictionary(actions.type) else actions.dictionary_encode()
     actions = actions.combine_chunks() if isinstance(actions, pa.ChunkedArray) else actions
     names = actions.dictionary.to_pylist()
-    always = np.array([_bits(metrics, name, once=False) for name in names], dtype=np.int64)
-    first = np.array([_bits(metrics, name, once=True) for name in names], dtype=np.int64)
+    always = np.array([bits_of(metrics, name, once=False) for name in names], dtype=np.int64)
+    first = np.array([bits_of(metrics, name, once=True) for name in names], dtype=np.int64)
+    if not names:
+        return np.zeros(raw.num_rows, np.int64)
     codes = actions.indices.to_numpy(zero_copy_only=False)
     is_first = raw.column("is_first").to_numpy(zero_copy_only=False)
-    return always[codes] | np.where(is_first, first[codes], 0) if names else np.zeros(raw.num_rows, np.int64)
-
-
-def _bits(metrics: dict[str, Metric], action: str, *, once: bool) -> int:
-    return sum(1 << place for place, m in enumerate(metrics.values()) if m.action == action and m.once == once)
+    action = np.array(names, dtype=object)[codes]
+    filtered = conditional_bits(metrics, action=action, is_first=is_first, values=raw.column("value"))
+    return always[codes] | np.where(is_first, first[codes], 0) | filtered
 
 
 def _units(raw: pa.Table) -> Ints:

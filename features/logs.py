@@ -8,6 +8,7 @@ impressions.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -15,16 +16,17 @@ from pyspark.sql import DataFrame, SparkSession
 from features.assemble import timeline
 from features.tiles import (
     event_log,
-    needs_impression,
-    needs_profile,
+    impression_columns,
     packed_tiles,
     packed_tiles_of_files,
-    with_impression_segment,
+    profile_sources,
+    tile_spec,
+    with_impression,
     with_profiles,
 )
 from headrace import tables
 from headrace.arrowfiles import file_tasks
-from headrace.config import Config
+from headrace.config import Config, value_types
 from headrace.exchange import exchange
 
 __all__ = ["packed_day_tiles"]
@@ -36,23 +38,26 @@ _EVENTS_PER_PARTITION = 4_000_000  # tiles of so many events, of all groups, fit
 @contextmanager
 def packed_day_tiles(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Iterator[DataFrame]:
     """Partial tiles of every group, met in their partitions; kept until the caller has written all groups."""
-    groups = config.features.groups
+    features, types = config.features, value_types(config)
     files = {name: tables.files(config, name, days=days) for name in _EVENTS}
     events = sum(file.rows for listed in files.values() for file in listed)
     partitions = config.spark.partitions or max(config.spark.shuffle_partitions, events // _EVENTS_PER_PARTITION + 1)
-    given = {"partitions": partitions, "days": len(days)}
-    by_impression = [name for name, group in groups.items() if needs_impression(group)]
-    by_profile = [name for name, group in groups.items() if needs_profile(group) and name not in by_impression]
-    plain = [name for name in groups if name not in (*by_impression, *by_profile)]
+    specs = {name: tile_spec(features, name, types=types) for name in features.groups}
+    by_impression = [name for name in specs if impression_columns(features, name)]
+    by_profile = [name for name in specs if profile_sources(features, name) and name not in by_impression]
+    plain = [spec for name, spec in specs.items() if name not in (*by_impression, *by_profile)]
+    pack = partial(packed_tiles, metrics=features.metrics, partitions=partitions, days=len(days))
     packed = []
     if plain:
-        packed.append(packed_tiles_of_files(file_tasks(spark, files), config.features, names=plain, **given))
+        tasks = file_tasks(spark, files)
+        given = partial(packed_tiles_of_files, metrics=features.metrics, partitions=partitions, days=len(days))
+        packed.append(given(tasks, plain))
     if by_profile:
         log = _profile_log(spark, config, by_profile, days=days)
-        packed.append(packed_tiles(log, config.features, names=by_profile, **given))
+        packed.append(pack(log, [specs[name] for name in by_profile]))
     for name in by_impression:
         log = _impression_log(spark, config, name, days=days)
-        packed.append(packed_tiles(log, config.features, names=[name], **given))
+        packed.append(pack(log, [specs[name]]))
     together = exchange(packed, partitions=partitions).persist(StorageLevel.DISK_ONLY)
     try:
         yield together
@@ -61,22 +66,27 @@ def packed_day_tiles(spark: SparkSession, config: Config, *, days: Sequence[date
 
 
 def _profile_log(spark: SparkSession, config: Config, names: Sequence[str], *, days: Sequence[date]) -> DataFrame:
-    """The log of `days` with the profile columns that the groups segment by."""
-    groups = [config.features.groups[name] for name in names]
-    sources = {g.segment.split(".")[0] for g in groups if g.segment}
-    authors = any(g.entity == "author" for g in groups)
+    """The log of `days` with the profile columns that the groups look at."""
     impressions, engagements = (tables.read(spark, config, n, days=days) for n in _EVENTS)
-    users = timeline(spark, config, "user", last=max(days)) if "user" in sources else None
-    items = timeline(spark, config, "item", last=max(days)) if authors or "item" in sources else None
-    log = event_log(impressions, engagements, context=[])
+    return _with_profiles(spark, config, event_log(impressions, engagements, context=[]), names, days=days)
+
+
+def _with_profiles(
+    spark: SparkSession, config: Config, log: DataFrame, names: Sequence[str], *, days: Sequence[date]
+) -> DataFrame:
+    sources = {source for name in names for source in profile_sources(config.features, name)}
+    users, items = (timeline(spark, config, e, last=max(days)) if e in sources else None for e in ("user", "item"))
     return with_profiles(log, users=users, items=items, timezone=config.timezone)
 
 
 def _impression_log(spark: SparkSession, config: Config, name: str, *, days: Sequence[date]) -> DataFrame:
-    """The log of one group that is segmented by an impression column: pairs may span landing days (S12)."""
-    group = config.features.groups[name]
-    items = timeline(spark, config, "item", last=max(days)) if group.entity == "author" else None
+    """The log of one group that looks at columns of the impression: pairs may span landing days (S12)."""
     shown, done = (tables.read(spark, config, n, last=max(days)) for n in _EVENTS)
-    column = (group.segment or "").split(".")[1]
-    log = with_impression_segment(shown, done, column=column, days=[d.isoformat() for d in days])
-    return with_profiles(log, users=None, items=items, timezone=config.timezone)
+    log = with_impression(
+        shown,
+        done,
+        columns=impression_columns(config.features, name),
+        days=[d.isoformat() for d in days],
+        segmented=(config.features.groups[name].segment or "").startswith("impression."),
+    )
+    return _with_profiles(spark, config, log, [name], days=days)

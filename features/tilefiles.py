@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from features.groupstats import GroupPlan, population_tag
 from headrace.arrowfiles import FileTasks, OpenPart, Piece, open_parts
-from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
+from headrace.exchange import PACKED_SCHEMA, Hot, exchange, pack, packer, unpack
 
 __all__ = ["packed_populations", "packed_tile_files"]
 
@@ -16,19 +16,22 @@ _Batches = Iterable[pa.RecordBatch]
 _HOURS = ("event_hour", "visible_hour")
 
 
-def packed_tile_files(tasks: FileTasks, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:
-    """Tiles of several groups, packed by key under their group's name.
+def packed_tile_files(
+    tasks: FileTasks, plans: Sequence[GroupPlan], *, partitions: int, hot: Hot | None = None
+) -> DataFrame:
+    """Tiles of several groups of one entity, packed by key under their group's name.
 
     Parameters
     ----------
     tasks : `headrace.arrowfiles.file_tasks` over files of `tiles_<group>`, tagged with the group
+    hot : hot keys of the entity (features.skew): their tiles go to every partition that has rows of them
     """
     columns = {plan.name: _tile_columns(plan) for plan in plans}
     pieces = tasks.pieces
 
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
         for name, tables in _by_group(batches, pieces, columns):
-            send = packer(key="key", tag=name, partitions=partitions)
+            send = packer(key="key", tag=name, partitions=partitions, hot=hot, copies=True)
             yield from send(batch for table in tables for batch in table.to_batches())
 
     return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
@@ -69,8 +72,16 @@ def _by_group(
 def _tables(parts: Iterable[OpenPart], columns: list[str]) -> Iterator[pa.Table]:
     for part in parts:
         for table in part.tables(columns):
-            arrays = [c.cast(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in table.columns]
-            yield pa.table(arrays, names=table.column_names)
+            yield pa.table([_as_integers(c) for c in table.columns], names=table.column_names)
+
+
+def _as_integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return column.cast(pa.int64())
+    if pa.types.is_list(kind) and pa.types.is_timestamp(kind.value_type):
+        return column.cast(pa.list_(pa.int64()))
+    return column
 
 
 def _summed(table: pa.Table, plan: GroupPlan) -> pa.Table:
@@ -90,6 +101,5 @@ def _counts(plan: GroupPlan) -> list[str]:
 
 
 def _tile_columns(plan: GroupPlan) -> list[str]:
-    moments = [*_HOURS, "known_ts", *[f"{m}_last_ts" for m in plan.group.recency]]
-    others = [f"{m}_count" for m in plan.group.counted] + [f"{m}_sum" for m in plan.group.summed]
-    return ["key", *(["segment"] if plan.segment else []), *moments, *others]
+    own = [name for measure in plan.measures for name, _, _ in measure.columns]
+    return ["key", *(["segment"] if plan.segment else []), *_HOURS, "known_ts", *own]

@@ -6,38 +6,42 @@ later day, because the visible time is part of the key.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from features.clock import to_micros
 from features.combine import TileSpec, combine_events, merge_tiles
+from features.conditions import PAIRED, log_column, matches, sources_of
 from features.events import MICROUNITS, read_events
 from features.profiles import join_profile
+from features.windows import Ints
 from headrace.arrowfiles import FileTasks
-from headrace.config import FeaturesConfig, Group, Metric
+from headrace.config import FeaturesConfig, Group, Metric, group_cells, measures_of
 from headrace.durations import micros
 from headrace.exchange import PACKED_SCHEMA, gathered, pack_to, partition_of, unpack
 from schemas.days import ds_start
 
 __all__ = [
     "event_log",
+    "impression_columns",
     "merged_tiles",
-    "needs_impression",
-    "needs_profile",
     "packed_tiles",
     "packed_tiles_of_files",
+    "profile_sources",
     "segment_column",
     "tile_spec",
-    "with_impression_segment",
+    "with_impression",
     "with_profiles",
 ]
 
 _FLUSH_BYTES = 64 << 20
 _OUTPUT_ROWS = 1 << 16
 _SHARED = ["user_id", "item_id", "event_ts", "effective_arrival_ts", "impression_id", "ds"]
+_DONE = ["action", "value", "is_first"]
 
 
 def event_log(impressions: DataFrame, engagements: DataFrame, *, context: list[str]) -> DataFrame:
@@ -52,9 +56,7 @@ def event_log(impressions: DataFrame, engagements: DataFrame, *, context: list[s
     done = engagements.select(
         *_SHARED,
         *[F.lit(None).cast(impressions.schema[c].dataType).alias(c) for c in context],
-        "action",
-        "value",
-        "is_first",
+        *_DONE,
     )
     return shown.unionByName(done)
 
@@ -76,38 +78,27 @@ def with_profiles(events: DataFrame, *, users: DataFrame | None, items: DataFram
     return events
 
 
-def with_impression_segment(
-    impressions: DataFrame, engagements: DataFrame, *, column: str, days: list[str]
+def with_impression(
+    impressions: DataFrame, engagements: DataFrame, *, columns: list[str], days: list[str], segmented: bool
 ) -> DataFrame:
-    """The log of `days` for a group segmented by an impression column (S12).
+    """The log of `days` for a group that looks at columns of the impression (S12).
 
-    An engagement takes the value of its impression as first landed and is visible from the later of the two; where the
-    impression lands after it, the pair belongs to the impression's landing day, and the engagement alone, without a
-    segment, to its own: it makes the key known.
+    An engagement takes the values of its impression as first landed and is visible from the later of the two; where the
+    impression lands after it, the pair belongs to the impression's landing day.
+
+    Parameters
+    ----------
+    segmented : whether the group's segment is one of the columns
+        Then an engagement whose impression has not landed counts in no segment: it only makes the key known. Without,
+        every engagement also stands for itself (PAIRED false), for the metrics that do not look at the impression.
     """
-    first = Window.partitionBy("impression_id").orderBy("ds", "effective_arrival_ts")
-    landed = (
-        impressions.withColumn("_rank", F.row_number().over(first))
-        .where("_rank = 1")
-        .select(
-            F.col("impression_id").alias("_id"),
-            F.col(column).alias("_value"),
-            F.col("ds").alias("_ds"),
-            F.col("effective_arrival_ts").alias("_arrival"),
-        )
-    )
-    shown = event_log(impressions, engagements.limit(0), context=[column]).withColumn(
-        "own_arrival_ts", F.col("effective_arrival_ts")
-    )
+    shown = event_log(impressions, engagements.limit(0), context=columns)
+    landed = _first_landed(impressions, columns)
     done = engagements.join(landed, F.col("impression_id") == F.col("_id"), how="left")
     later = F.col("_ds") > F.col("ds")
-    alone = done.where(F.col("_ds").isNull() | later).select(
-        *_SHARED,
-        F.lit(None).cast(impressions.schema[column].dataType).alias(column),
-        "action",
-        "value",
-        "is_first",
-        F.col("effective_arrival_ts").alias("own_arrival_ts"),
+    alone = done.where(F.col("_ds").isNull() | later) if segmented else engagements
+    alone = alone.select(
+        *_SHARED, *[F.lit(None).cast(impressions.schema[c].dataType).alias(c) for c in columns], *_DONE
     )
     paired = done.where(F.col("_ds").isNotNull()).select(
         "user_id",
@@ -116,76 +107,79 @@ def with_impression_segment(
         F.greatest("effective_arrival_ts", "_arrival").alias("effective_arrival_ts"),
         "impression_id",
         F.greatest("ds", "_ds").alias("ds"),
-        F.col("_value").alias(column),
-        "action",
-        "value",
-        "is_first",
+        *[F.col(f"_value_{c}").alias(c) for c in columns],
+        *_DONE,
         F.col("effective_arrival_ts").alias("own_arrival_ts"),
     )
-    together = shown.unionByName(alone).unionByName(paired)
+    both = F.lit(None).cast("boolean")
+    own = F.col("effective_arrival_ts")
+    together = (
+        shown.withColumns({"own_arrival_ts": own, PAIRED: both})
+        .unionByName(alone.withColumns({"own_arrival_ts": own, PAIRED: both if segmented else F.lit(False)}))
+        .unionByName(paired.withColumn(PAIRED, both if segmented else F.lit(True)))
+    )
     return together.where(F.col("ds").cast("string").isin(days))
 
 
-def tile_spec(features: FeaturesConfig, name: str) -> TileSpec:
-    """How one group's tiles are made; a metric's bit is its place among the declared metrics."""
+def _first_landed(impressions: DataFrame, columns: list[str]) -> DataFrame:
+    """One row per impression_id: when and with which values it first landed."""
+    first = Window.partitionBy("impression_id").orderBy("ds", "effective_arrival_ts")
+    ranked = impressions.withColumn("_rank", F.row_number().over(first)).where("_rank = 1")
+    return ranked.select(
+        F.col("impression_id").alias("_id"),
+        F.col("ds").alias("_ds"),
+        F.col("effective_arrival_ts").alias("_arrival"),
+        *[F.col(c).alias(f"_value_{c}") for c in columns],
+    )
+
+
+def tile_spec(features: FeaturesConfig, name: str, *, types: dict[str, str] | None = None) -> TileSpec:
+    """How one group's tiles are made; a metric's bit is its place among the declared metrics.
+
+    `types` are headrace.config.value_types, needed where a column keeps values of a profile.
+    """
     group = features.groups[name]
-    bits = {metric: place for place, metric in enumerate(features.metrics)}
-
-    def with_bits(metrics: list[str]) -> tuple[tuple[str, int], ...]:
-        return tuple((m, bits[m]) for m in metrics)
-
     return TileSpec(
         name=name,
         key=f"{group.entity}_id",
         segment=None if group.segment is None else segment_column(group),
         tick_us=group.tile_micros(features.tile),
         delay_us=micros(group.delay),
-        counted=with_bits(group.counted),
-        summed=with_bits(group.summed),
-        recency=with_bits(group.recency),
+        measures=tuple(measures_of(group_cells(group), types=types or {})),
+        bits={metric: place for place, metric in enumerate(features.metrics)},
     )
 
 
 def packed_tiles(
-    events: DataFrame, features: FeaturesConfig, *, names: Sequence[str], partitions: int, days: int = 0
+    events: DataFrame, specs: Sequence[TileSpec], *, metrics: dict[str, Metric], partitions: int, days: int = 0
 ) -> DataFrame:
-    """Partial tiles of several groups in one pass over a log that carries their keys and segments, packed for exchange.
+    """Partial tiles of several groups in one pass over a log that carries their keys and columns, packed for exchange.
 
     Parameters
     ----------
-    names : groups; the tag of a packed row is its group
+    specs : groups; the tag of a packed row is its group
+    metrics : all declared ones, in order
     partitions : tasks behind the exchange
     days : landing days in `events`, to keep each day's tiles in few partitions; 0 sends every key to its own, where
         the rows to be enriched meet it
 
     Complexity: each map task sorts its events once a group; only partial tiles travel, never events.
     """
-    specs = [tile_spec(features, name) for name in names]
     own = "own_arrival_ts" if "own_arrival_ts" in events.columns else "effective_arrival_ts"
     chosen = events.select(
         *_wanted(specs),
         to_micros(F.col("event_ts")).alias("event_us"),
         to_micros(F.col("effective_arrival_ts")).alias("arrival_us"),
         to_micros(F.col(own)).alias("own_us"),
-        _matches(features.metrics).alias("matches"),
+        matches(metrics, log=events.columns).alias("matches"),
         F.coalesce(F.rint(F.col("value") * MICROUNITS).cast("bigint"), F.lit(0)).alias("units"),  # S22: half to even
         F.unix_date("ds").cast("bigint").alias("ds_number"),
     )
     return chosen.mapInArrow(_combiner(specs, partitions=partitions, days=days), PACKED_SCHEMA)
 
 
-def _matches(metrics: dict[str, Metric]) -> Column:
-    """One bit a metric: which of them the event belongs to. `once` counts the first per impression and action (S19)."""
-    bits = F.lit(0).cast("bigint")
-    for place, metric in enumerate(metrics.values()):
-        counts = F.col("action") == metric.action
-        counts = counts & F.col("is_first") if metric.once else counts
-        bits = bits + F.when(counts, F.lit(1 << place).cast("bigint")).otherwise(F.lit(0).cast("bigint"))
-    return bits
-
-
 def packed_tiles_of_files(
-    tasks: FileTasks, features: FeaturesConfig, *, names: Sequence[str], partitions: int, days: int = 0
+    tasks: FileTasks, specs: Sequence[TileSpec], *, metrics: dict[str, Metric], partitions: int, days: int = 0
 ) -> DataFrame:
     """`packed_tiles` of groups that need nothing but the log itself, straight from its files.
 
@@ -193,8 +187,7 @@ def packed_tiles_of_files(
     ----------
     tasks : `headrace.arrowfiles.file_tasks` over files of `impressions` and `engagements`
     """
-    specs = [tile_spec(features, name) for name in names]
-    read = read_events(tasks.pieces, keys=_wanted(specs), metrics=features.metrics)
+    read = read_events(tasks.pieces, keys=_wanted(specs), metrics=metrics)
     combine = _combiner(specs, partitions=partitions, days=days)
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -203,12 +196,12 @@ def packed_tiles_of_files(
     return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
 
 
-def _wanted(specs: list[TileSpec]) -> list[str]:
-    return [*dict.fromkeys(c for spec in specs for c in (spec.key, spec.segment) if c)]
+def _wanted(specs: Sequence[TileSpec]) -> list[str]:
+    return [*dict.fromkeys(c for spec in specs for c in (spec.key, spec.segment, *spec.kept) if c)]
 
 
 def _combiner(
-    specs: list[TileSpec], *, partitions: int, days: int
+    specs: Sequence[TileSpec], *, partitions: int, days: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     chunks = max(partitions // days, 1) if days else 0
 
@@ -216,29 +209,35 @@ def _combiner(
         for events in gathered(batches, flush_bytes=_FLUSH_BYTES):
             for spec in specs:
                 tiles = combine_events(events, spec)
-                target = partition_of(tiles.column("key").combine_chunks(), partitions=partitions)
-                if chunks:
-                    number = tiles.column("ds_number").to_numpy()
-                    target = (number * chunks + target % chunks) % partitions
+                target = _target(tiles, spec, partitions=partitions, chunks=chunks)
                 yield from pack_to(tiles, target=target, tag=spec.name, partitions=partitions)
 
     return run
 
 
+def _target(tiles: pa.Table, spec: TileSpec, *, partitions: int, chunks: int) -> Ints:
+    """Where tiles meet: by key, for rows that wait there; or by day, key and time, so that a hot key's tiles spread too."""
+    keys = tiles.column("key").combine_chunks()
+    if not chunks:
+        return partition_of(keys, partitions=partitions)
+    mixed = np.asarray(keys, dtype=np.int64) ^ np.asarray(tiles.column("event_hour").to_numpy()) // spec.tick_us
+    part = partition_of(pa.array(mixed), partitions=chunks)
+    return (np.asarray(tiles.column("ds_number").to_numpy()) * chunks + part) % partitions
+
+
 def merged_tiles(
     exchanged: DataFrame,
-    features: FeaturesConfig,
+    spec: TileSpec,
     *,
-    name: str,
     schema: StructType,
     sink: tuple[Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]], str],
 ) -> DataFrame:
     """Rows of `tiles_<group>` from packed partial tiles that met in their partition, handed to `sink` in each task."""
-    spec, arrow = tile_spec(features, name), to_arrow_schema(schema)
+    arrow = to_arrow_schema(schema)
     end, ends_as = sink
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        partial = unpack(batches).get(name)
+        partial = unpack(batches).get(spec.name)
         if partial is not None:
             tiles = merge_tiles(partial, spec)
             ds = tiles.column("ds_number").cast(pa.int32()).cast(pa.date32())
@@ -246,7 +245,7 @@ def merged_tiles(
             whole = pa.table([tiles.column(f.name).cast(f.type) for f in arrow], schema=arrow)
             yield from end(whole.to_batches(max_chunksize=_OUTPUT_ROWS))
 
-    return exchanged.where(F.col("tag") == name).mapInArrow(run, ends_as)
+    return exchanged.where(F.col("tag") == spec.name).mapInArrow(run, ends_as)
 
 
 def segment_column(group: Group) -> str:
@@ -257,11 +256,20 @@ def segment_column(group: Group) -> str:
     return column if source == "impression" else f"{source}_{column}"
 
 
-def needs_impression(group: Group) -> bool:
-    """Whether the group's segment is a column of the impression."""
-    return (group.segment or "").startswith("impression.")
+def impression_columns(features: FeaturesConfig, name: str) -> list[str]:
+    """Columns of the impression that the group's engagements take: of its segment and of its metrics' conditions."""
+    group = features.groups[name]
+    segment = [s for s in [group.segment or ""] if s.startswith("impression.")]
+    asked = [c.column for m in group.metric_names for c in features.metrics[m].where if c.source == "impression"]
+    return sorted({log_column(column) for column in (*segment, *asked)})
 
 
-def needs_profile(group: Group) -> bool:
-    """Whether the group's key or segment comes from a profile."""
-    return group.entity == "author" or (group.segment or "").startswith(("user.", "item."))
+def profile_sources(features: FeaturesConfig, name: str) -> set[str]:
+    """Profiles, user and item, that the group's key, segment, kept columns and conditions come from."""
+    group = features.groups[name]
+    named = [group.segment or "", *group.columns_of]
+    asked = {source for m in group.metric_names for source in sources_of(features.metrics[m])}
+    found = {column.split(".")[0] for column in named if "." in column} | asked
+    if group.entity == "author" or "author_id" in group.columns_of:
+        found.add("item")
+    return found & {"user", "item"}

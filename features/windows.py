@@ -6,12 +6,14 @@ width w when as_of passes event + w, so over the events that ever count
     sum(as_of) = sum of those with visible < as_of  -  sum of those with event < as_of - w
 
 and a window sum is a difference of two prefix sums, each in an order of its own. Events that become visible only after
-they left (visible >= event + w) are masked out of both. All arithmetic is in int64; differences of prefixes are exact
+they left (visible >= event + w) are masked out of both. A window that ends e before as_of is entered at
+max(visible, event + e) and left at event + e + w. All arithmetic is in int64; differences of prefixes are exact
 modulo 2^64, so a prefix may wrap as long as the window's own sum fits.
 
 Times are integers of any unit (tiles or microseconds); codes are non-negative integers that name a key (x segment).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Edges",
+    "Entry",
     "Ints",
+    "Span",
     "TimeAxis",
     "first_seen",
     "last_seen",
@@ -81,31 +85,55 @@ def make_axis(times: Ints, *, codes: int) -> TimeAxis:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A window in ticks: [as_of - ends - length, as_of - ends), or all before as_of - ends without a length."""
+
+    ends: int
+    length: int | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How events come in for windows that end `ends` before as_of.
+
+    Attributes
+    ----------
+    order : Ints (E,)
+        Order of the events by (code, moment of entry = max(visible, event + ends)).
+    start, high : Ints (Q,)
+        First position of the query's code in `order`, and that of the first event that has not entered at as_of.
+    """
+
+    order: Ints
+    start: Ints
+    high: Ints
+
+
+@dataclass(frozen=True)
 class Edges:
     """Orders of the events and, per query, where its windows end and begin in them.
 
     Attributes
     ----------
-    entering, leaving : Ints (E,)
-        Order of the events by (code, visible) and by (code, event).
-    start, high : Ints (Q,)
-        First position of the query's code, and number of events entered before as_of, in `entering`.
-    low : list of Ints (Q,), one per width
-        Events with event < as_of - width, as a position in `leaving`.
-    eligible : list of bool (E,) or None, one per width
-        Events that ever count in that width; None where all do.
+    spans : tuple of Span
+    entries : ends -> Entry; 0 is always there
+    leaving : Ints (E,)
+        Order of the events by (code, event).
+    low : list of Ints (Q,) or None, one per span
+        Events with event < as_of - ends - length, as a position in `leaving`; None without a length.
+    eligible : list of bool (E,) or None, one per span
+        Events that ever count in that span; None where all do.
     """
 
-    entering: Ints
+    spans: tuple[Span, ...]
+    entries: dict[int, Entry]
     leaving: Ints
-    start: Ints
-    high: Ints
-    low: list[Ints]
+    low: list[Ints | None]
     eligible: list[NDArray[np.bool_] | None]
 
 
 def window_edges(
-    codes: Ints, event: Ints, visible: Ints, *, query_codes: Ints, as_of: Ints, widths: list[int], n_codes: int
+    codes: Ints, event: Ints, visible: Ints, *, query_codes: Ints, as_of: Ints, spans: Sequence[Span], n_codes: int
 ) -> Edges:
     """Sort the events and search every window's edges.
 
@@ -115,40 +143,57 @@ def window_edges(
         Key code, event time and visible time of each event; visible >= event.
     query_codes, as_of : Ints (Q,)
         Sorted by (code, as_of) the searches run fastest; any order is right.
-    widths : list of int
-        Window widths in the unit of the times.
+    spans : windows in the unit of the times
     n_codes : int
         All codes are below it.
     """
     on_time = bool(np.array_equal(event, visible))
-    entry_axis = make_axis(visible, codes=n_codes)
-    entry = entry_axis.place(codes, visible)
-    entering = sort_order(entry)
-    entry = entry[entering]
-    if on_time:
-        exit_axis, leaving, leave = entry_axis, entering, entry
-    else:
-        exit_axis = make_axis(event, codes=n_codes)
-        leave = exit_axis.place(codes, event)
-        leaving = sort_order(leave)
-        leave = leave[leaving]
-    start = np.searchsorted(entry, query_codes * entry_axis.span, side="left")
-    high = np.searchsorted(entry, entry_axis.place(query_codes, as_of), side="left")
-    low, eligible = [], []
-    for width in widths:
-        low.append(np.searchsorted(leave, exit_axis.place(query_codes, as_of - width), side="left"))
-        counts = None if on_time else visible < event + width
-        eligible.append(None if counts is None or bool(counts.all()) else counts)
-    return Edges(entering, leaving, start, high, low, eligible)
+    axis = make_axis(event, codes=n_codes)
+    leave = axis.place(codes, event)
+    leaving = sort_order(leave)
+    leave = leave[leaving]
+    starts = np.searchsorted(leave, query_codes * axis.span, side="left")
+
+    def edge(moment: Ints) -> Ints:
+        return np.searchsorted(leave, axis.place(query_codes, moment), side="left")
+
+    entries: dict[int, Entry] = {}
+    for ends in sorted({0, *(span.ends for span in spans)}):
+        if on_time:
+            entries[ends] = Entry(leaving, starts, edge(as_of - ends))
+        else:
+            moment = visible if ends == 0 else np.maximum(visible, event + ends)
+            entries[ends] = _entry(codes, moment, query_codes=query_codes, as_of=as_of, n_codes=n_codes)
+    low = [None if s.length is None else edge(as_of - s.ends - s.length) for s in spans]
+    return Edges(tuple(spans), entries, leaving, low, [_eligible(event, visible, s, on_time) for s in spans])
+
+
+def _entry(codes: Ints, moment: Ints, *, query_codes: Ints, as_of: Ints, n_codes: int) -> Entry:
+    axis = make_axis(moment, codes=n_codes)
+    placed = axis.place(codes, moment)
+    order = sort_order(placed)
+    placed = placed[order]
+    start = np.searchsorted(placed, query_codes * axis.span, side="left")
+    return Entry(order, start, np.searchsorted(placed, axis.place(query_codes, as_of), side="left"))
+
+
+def _eligible(event: Ints, visible: Ints, span: Span, on_time: bool) -> NDArray[np.bool_] | None:
+    if on_time or span.length is None:
+        return None
+    counts = visible < event + (span.ends + span.length)
+    return None if bool(counts.all()) else counts
 
 
 def window_sums(edges: Edges, values: Ints, *, window: int) -> Ints:
-    """Sum of `values` (E,) over window number `window` of each query: Ints (Q,)."""
-    mask = edges.eligible[window]
+    """Sum of `values` (E,) over span number `window` of each query: Ints (Q,)."""
+    mask, low = edges.eligible[window], edges.low[window]
+    entry = edges.entries[edges.spans[window].ends]
     counted = values if mask is None else np.where(mask, values, 0)
-    entered = _prefix(counted[edges.entering])
-    left = entered if edges.leaving is edges.entering else _prefix(counted[edges.leaving])
-    return entered[edges.high] - left[edges.low[window]]
+    entered = _prefix(counted[entry.order])
+    if low is None:
+        return entered[entry.high] - entered[entry.start]
+    left = entered if edges.leaving is entry.order else _prefix(counted[edges.leaving])
+    return entered[entry.high] - left[low]
 
 
 def _prefix(values: Ints) -> Ints:
@@ -165,14 +210,15 @@ def last_seen(
     Positions in the order by (code, moment) are monotone within a code, so a running maximum of positions over the
     order of entry is the running latest moment; a position before the code's own first belongs to another code.
     """
+    entry = edges.entries[0]
     axis = make_axis(moments, codes=int(codes.max()) + 1 if len(codes) else 1)
     by_moment = sort_order(axis.place(codes, moments))
     position = np.empty(len(codes), dtype=np.int64)
     position[by_moment] = np.arange(len(codes))
     position[~present] = -1
-    running = np.concatenate([[-1], np.maximum.accumulate(position[edges.entering])])
-    best = running[edges.high]
-    found = (best >= edges.start) & (edges.high > edges.start)
+    running = np.concatenate([[-1], np.maximum.accumulate(position[entry.order])])
+    best = running[entry.high]
+    found = (best >= entry.start) & (entry.high > entry.start)
     if not len(moments):
         return np.zeros(len(best), dtype=np.int64), found
     return moments[by_moment[np.where(found, best, 0)]], found

@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from headrace import __version__
-from headrace.checks import TILES_PARTS, check_maturity
+from headrace.checks import PARTS, check_built, check_maturity, is_current
 from headrace.config import Config
 from headrace.days import day_range
 from headrace.errors import InputError
-from headrace.receipts import Receipt, latest_receipts, write_receipts
+from headrace.receipts import Receipt, begun, latest_receipts, write_receipts
 from schemas.landing import landed_days, landing_digest
 
 if TYPE_CHECKING:
@@ -36,13 +36,10 @@ class Step:
     ----------
     name : str
         Job, command and module under jobs/.
-    config_parts : tuple of str
-        The parts of the configuration that its result depends on.
     inputs : (Known, day) -> {input: content hash}
     """
 
     name: str
-    config_parts: tuple[str, ...]
     inputs: Callable[["Known", date], dict[str, str]]
 
 
@@ -53,6 +50,8 @@ class Known:
     config: Config
     receipts: dict[tuple[str, date], Receipt]
     digests: dict[tuple[str, date], str] = field(default_factory=dict)
+    missing: dict[str, set[date]] = field(default_factory=dict)
+    stale: dict[str, set[date]] = field(default_factory=dict)
 
     def landing(self, table: str, day: date) -> str:
         """Digest of a day's landing files."""
@@ -62,26 +61,39 @@ class Known:
         return self.digests[key]
 
     def output(self, job: str, table: str, day: date) -> str:
-        """Content hash that `job` recorded for a table and day."""
+        """Content hash that `job` recorded for a table and day; what there is not, or not of this configuration, is noted."""
         receipt = self.receipts.get((job, day))
-        return "absent" if receipt is None else receipt.outputs.get(table, "absent")
+        if receipt is None:
+            self.missing.setdefault(job, set()).add(day)
+            return "absent"
+        if not is_current(self.config, receipt):
+            self.stale.setdefault(job, set()).add(day)
+            return "stale"
+        return receipt.outputs.get(table, "absent")
 
-    def outputs(self, job: str, table: str, *, last: date, first: date | None = None) -> str:
-        """One hash over the days up to `last` that have been built."""
-        days = sorted(d for j, d in self.receipts if j == job and d <= last and (first is None or d >= first))
-        facts = [f"{d}={self.output(job, table, d)}" for d in days]
+    def outputs(self, job: str, table: str, *, last: date, days: Iterable[date] = ()) -> str:
+        """One hash over the days from the start of history to `last` that have been built, and over `days`, which must be."""
+        start = self.config.start_ds or date.min
+        built = {d for j, d in self.receipts if j == job and start <= d <= last}
+        facts = [f"{d}={self.output(job, table, d)}" for d in sorted(built | set(days))]
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+    def ingested(self, last: date) -> set[date]:
+        """Days of history that have been ingested."""
+        start = self.config.start_ds or date.min
+        return {d for j, d in self.receipts if j == "ingest" and start <= d <= last}
 
 
 def _ingest_inputs(known: Known, day: date) -> dict[str, str]:
-    horizon = known.config.ingest.duplicate_horizon_days
+    start = known.config.start_ds or date.min
+    first = max(day - timedelta(days=known.config.ingest.duplicate_horizon_days), start)
     found = {
         f"landing/{table}/ds={d}": known.landing(table, d)
         for table in ("impressions", "engagements")
-        for d in day_range(day - timedelta(days=horizon), day)
+        for d in day_range(first, day)
     }
     for table in PROFILES:
-        days = [d for d in _landed(known.config.landing, table) if d <= day]
+        days = [d for d in _landed(known.config.landing, table) if start <= d <= day]
         facts = "\n".join(f"{d}={known.landing(table, d)}" for d in days)
         found[f"landing/{table}/ds<={day}"] = hashlib.sha256(facts.encode()).hexdigest()[:16]
     return found
@@ -119,8 +131,10 @@ def _sample_inputs(known: Known, day: date) -> dict[str, str]:
 def _features_inputs(known: Known, day: date) -> dict[str, str]:
     next_day = day + timedelta(days=1)
     found = {f"spine/ds={day}": known.output("sample", "spine", day)}
+    history = known.ingested(next_day) | {next_day}
     for name in known.config.features.groups:
-        found[f"tiles_{name}/ds<={next_day}"] = known.outputs("tiles", f"tiles_{name}", last=next_day)
+        table = f"tiles_{name}"
+        found[f"{table}/ds<={next_day}"] = known.outputs("tiles", table, last=next_day, days=history)
     return found | _profile_inputs(known, next_day)
 
 
@@ -137,13 +151,13 @@ def _publish_inputs(known: Known, day: date) -> dict[str, str]:
 
 
 STEPS: tuple[Step, ...] = (
-    Step("ingest", ("timezone", "ingest", "profiles"), _ingest_inputs),
-    Step("tiles", TILES_PARTS, _tiles_inputs),
-    Step("labels", ("timezone", "labels", "profiles"), _labels_inputs),
-    Step("sample", ("labels", "sampling"), _sample_inputs),
-    Step("features", ("timezone", "country", "features", "profiles", "context"), _features_inputs),
-    Step("coverage", ("coverage", "features", "profiles", "context"), _coverage_inputs),
-    Step("publish", ("features", "labels", "sampling"), _publish_inputs),
+    Step("ingest", _ingest_inputs),
+    Step("tiles", _tiles_inputs),
+    Step("labels", _labels_inputs),
+    Step("sample", _sample_inputs),
+    Step("features", _features_inputs),
+    Step("coverage", _coverage_inputs),
+    Step("publish", _publish_inputs),
 )
 
 
@@ -200,57 +214,43 @@ class StepOutcome:
 
 
 def run_step(
-    spark: Callable[[], "SparkSession"], config: Config, step: Step, *, days: Sequence[date], rebuild: bool = False
+    spark: Callable[[], "SparkSession"],
+    config: Config,
+    step: Step,
+    *,
+    days: Sequence[date],
+    rebuild: Collection[date] = (),
 ) -> StepOutcome:
-    """Build the days whose receipt does not already say done with the same inputs, config and code.
+    """Build the days whose receipt does not already say done with the same inputs, config and code, and those to `rebuild`.
 
-    `spark` is called only if there is something to build, so that a run with nothing to do starts no JVM.
+    `spark` is called only if there is something to build, so that a run with nothing to do starts no JVM. From the
+    first write on a receipt `started` stands until the job is done: what a killed job left is never taken for done.
     """
     started = datetime.now(UTC)
     known = Known(config, latest_receipts(config))
     asked = {day: _receipt_stub(known, step, day) for day in days}
-    pending = [day for day in days if rebuild or not _is_done(known, asked[day])]
-    receipts: list[Receipt] = []
-    _check_inputs(step, {day: asked[day] for day in pending})
+    pending = [day for day in days if day in rebuild or not _is_done(known, asked[day])]
     if pending:
-        build = import_module(f"jobs.{step.name}").build
-        made: dict[date, Receipt] = build(spark(), config, pending)
-        ended = datetime.now(UTC)
-        for day in pending:
-            facts = asked[day]
-            receipts.append(
-                replace(
-                    made[day],
-                    fingerprint=facts.fingerprint,
-                    inputs=facts.inputs,
-                    config_hash=facts.config_hash,
-                    started_at=started,
-                    ended_at=ended,
-                )
-            )
+        for job in sorted({*known.missing, *known.stale}):
+            missing, stale = (sorted(found.get(job, ())) for found in (known.missing, known.stale))
+            check_built(f"{step.name} {pending[-1]}", job, missing=missing, stale=stale)
+        session = spark()
+        with begun(config, [asked[day] for day in pending]):
+            made: dict[date, Receipt] = import_module(f"jobs.{step.name}").build(session, config, pending)
+        receipts = [_signed(made[day], asked[day], started=started) for day in pending]
         receipts = write_receipts(config, receipts)
     seconds = (datetime.now(UTC) - started).total_seconds()
-    return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts)
+    return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts if pending else [])
 
 
-def _check_inputs(step: Step, asked: dict[date, Receipt]) -> None:
-    """Raise InputError (exit 4) where a step before has not built the day."""
-    for day, receipt in asked.items():
-        absent = [
-            name for name, value in receipt.inputs.items() if value == "absent" and not name.startswith("landing/")
-        ]
-        if absent:
-            raise InputError(
-                f"{step.name} {day}",
-                found=f"no {', no '.join(absent)}",
-                wanted="the steps before it done for the day",
-                remedy=f"headrace run --ds {day} with the same configuration",
-            )
+def _signed(made: Receipt, asked: Receipt, *, started: datetime) -> Receipt:
+    facts = {"fingerprint": asked.fingerprint, "inputs": asked.inputs, "config_hash": asked.config_hash}
+    return replace(made, **facts, started_at=started, ended_at=datetime.now(UTC))  # type: ignore[arg-type]
 
 
 def _receipt_stub(known: Known, step: Step, day: date) -> Receipt:
     inputs = step.inputs(known, day)
-    config_hash = known.config.digest_of(*step.config_parts)
+    config_hash = known.config.digest_of(*PARTS[step.name])
     text = json.dumps([step.name, str(day), inputs, config_hash, __version__], sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Receipt(step.name, day, fingerprint=fingerprint, inputs=inputs, config_hash=config_hash)

@@ -10,12 +10,43 @@ from headrace import __version__
 from headrace.config import Config
 from headrace.days import day_end, day_range
 from headrace.errors import InputError
-from headrace.receipts import latest_receipts
+from headrace.receipts import Receipt, latest_receipts
 from schemas.landing import landed_days
 
-__all__ = ["TILES_PARTS", "check_horizon", "check_maturity", "check_tiles"]
+__all__ = ["PARTS", "check_built", "check_horizon", "check_maturity", "is_current"]
 
-TILES_PARTS = ("timezone", "features", "profiles")  # parts of the configuration that tiles depend on
+PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's result depends on
+    "ingest": ("timezone", "start_ds", "ingest", "profiles"),
+    "tiles": ("timezone", "features", "profiles"),
+    "labels": ("timezone", "labels", "profiles"),
+    "sample": ("labels", "sampling"),
+    "features": ("timezone", "country", "features", "profiles", "context"),
+    "coverage": ("coverage", "features", "profiles", "context"),
+    "publish": ("features", "labels", "sampling"),
+}
+
+
+def is_current(config: Config, receipt: Receipt) -> bool:
+    """Whether this configuration and code would make the same of the same input."""
+    return receipt.config_hash == config.digest_of(*PARTS[receipt.job]) and receipt.code_version == __version__
+
+
+def check_built(what: str, job: str, *, missing: Sequence[date], stale: Sequence[date]) -> None:
+    """Refuse to read days of `job` that were not built, or by another configuration or code: both would mix in silently."""
+    found = [
+        f"{len(days)} day(s) of {job}, {min(days)} the first, {why}"
+        for days, why in ((missing, "not built"), (stale, "made with another configuration or version"))
+        if days
+    ]
+    if found:
+        days = [*missing, *stale]
+        span = f"--ds {max(days)}" + (f" --days {(max(days) - min(days)).days + 1}" if max(days) > min(days) else "")
+        raise InputError(
+            what,
+            found=", ".join(found),
+            wanted="the steps before it done for the day, by the configuration in use",
+            remedy=f"headrace {job} {span} with this configuration, or headrace run, which does all steps",
+        )
 
 
 def check_maturity(config: Config, *, ds: date, landed: Sequence[date]) -> None:
@@ -33,31 +64,18 @@ def check_maturity(config: Config, *, ds: date, landed: Sequence[date]) -> None:
 
 
 def check_horizon(config: Config, *, days: Sequence[date]) -> None:
-    """The days of the duplicate horizon before `days` have been ingested (S9)."""
+    """The days of the duplicate horizon before `days` have been ingested, by this configuration (S9)."""
     landed = landed_days(config.landing, "impressions")
     start = config.start_ds or (landed[0] if landed else min(days))
-    done = {day for job, day in latest_receipts(config) if job == "ingest"} | set(days)
+    latest = latest_receipts(config)
+    done = {day for (job, day), r in latest.items() if job == "ingest" and is_current(config, r)} | set(days)
     for day in sorted(days):
         back = day - timedelta(days=config.ingest.duplicate_horizon_days)
         lacking = [d for d in day_range(max(back, start), day - timedelta(days=1)) if d not in done]
         if lacking:
             raise InputError(
                 f"ingest of {day}",
-                found=f"{lacking[0]} not ingested",
+                found=f"{lacking[0]} not ingested, or by another configuration or version",
                 wanted=f"the {config.ingest.duplicate_horizon_days} days before it, where its repeats are looked up",
                 remedy=f"headrace ingest --ds {day} --days {(day - lacking[0]).days + 1}, or headrace run, which does it",
             )
-
-
-def check_tiles(config: Config, *, last: date) -> None:
-    """Every day of tiles up to `last` was made by this configuration and code: two kinds would be added up silently."""
-    wanted = (config.digest_of(*TILES_PARTS), __version__)
-    made = {day: r for (job, day), r in latest_receipts(config).items() if job == "tiles" and day <= last}
-    stale = sorted(day for day, r in made.items() if (r.config_hash, r.code_version) != wanted)
-    if stale:
-        raise InputError(
-            f"tiles up to {last}",
-            found=f"{len(stale)} day(s), {stale[0]} the first, made with other feature groups, profiles, timezone or code",
-            wanted="all days of tiles made by the configuration in use",
-            remedy=f"headrace tiles --ds {stale[-1]} --days {(stale[-1] - stale[0]).days + 1} with this configuration",
-        )

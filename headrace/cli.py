@@ -22,7 +22,7 @@ app = typer.Typer(
     epilog="Start with: [bold]headrace demo[/]   Exit codes: 0 done, 1 bug, 2 config, 3 gate refused, 4 input missing.",
 )
 features_app = typer.Typer(
-    help="Spine to training set: every feature, every state; or look at what is declared (list)."
+    help="Spine to training set: every feature, every state; or look at what is declared (list, show) and at one cell (explain)."
 )
 app.add_typer(features_app, name="features", rich_help_panel="Steps of the chain")
 
@@ -172,6 +172,37 @@ def features_list(
     from headrace.listing import features_table
 
     console().print(features_table(load_config(config, settings=set_ or ()), source=group))
+
+
+@features_app.command("show", epilog="example: headrace features show --group user")
+def features_show(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    group: Annotated[str | None, typer.Option(help="Only this group.")] = None,
+) -> None:
+    """Windows, delay and refresh of every group on a line of time."""
+    from headrace.config import load_config
+    from headrace.windowline import show_windows
+
+    show_windows(load_config(config, settings=set_ or ()), name=group, console=console())
+
+
+@features_app.command(
+    "explain", epilog="example: headrace features explain --impression 42 --feature user_click_count_7d"
+)
+def features_explain(
+    impression: Annotated[int, typer.Option(help="impression_id of a row of training_set.")],
+    feature: Annotated[str, typer.Option(help="Column of a feature group.")],
+    ds: Annotated[datetime | None, typer.Option("--ds", formats=["%Y-%m-%d"], help="Its day, to read less.")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """One cell: value, as_of, window, the events that made it, and those left out and why."""
+    from headrace.config import load_config
+    from headrace.explain import explain_cell
+
+    settled = load_config(config, settings=set_ or ())
+    explain_cell(settled, impression=impression, feature=feature, ds=ds and ds.date(), console=console())
 
 
 @app.command(epilog="example: headrace train --ds 2024-05-19 --out model")

@@ -4,7 +4,7 @@ A row that crosses a shuffle as a JVM row is turned from Arrow and back column b
 by target partition and sends each partition's slice as one binary cell, so the JVM moves bytes and never looks inside.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +12,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-__all__ = ["PACKED_SCHEMA", "exchange", "gathered", "narrowed", "pack", "pack_to", "packer", "partition_of", "unpack"]
+__all__ = [
+    "PACKED_SCHEMA",
+    "Hot",
+    "exchange",
+    "gathered",
+    "narrowed",
+    "pack",
+    "pack_to",
+    "packer",
+    "partition_of",
+    "unpack",
+]
 
+Hot = Mapping[int, int]
 PACKED_SCHEMA = "pid int, tag string, blob binary"
 _FLUSH_BYTES = 32 << 20
 _BLOB_BYTES = 4 << 20  # the JVM holds several copies of a cell on its way
@@ -33,14 +45,38 @@ def partition_of(keys: pa.Array, *, partitions: int) -> NDArray[np.int64]:
     return (values % np.uint64(partitions)).astype(np.int64)
 
 
-def pack(table: pa.Table, *, key: str | None, tag: str, partitions: int) -> Iterator[pa.RecordBatch]:
-    """Slices of `table`, one per target partition, as rows of PACKED_SCHEMA; without a key every partition gets all."""
+def pack(
+    table: pa.Table, *, key: str | None, tag: str, partitions: int, hot: Hot | None = None, copies: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Slices of `table`, one per target partition, as rows of PACKED_SCHEMA; without a key every partition gets all.
+
+    Parameters
+    ----------
+    hot : key -> number of partitions among which its rows are dealt out
+    copies : give each of these partitions all rows of the hot key instead: what the dealt rows meet there
+    """
     if table.num_rows and key is None:
         blob = _to_bytes(table)
         yield _rows(list(range(partitions)), tag, [blob] * partitions)
     elif table.num_rows:
-        target = partition_of(_one_array(table.column(key)), partitions=partitions)
+        keys = _one_array(table.column(key))
+        target = partition_of(keys, partitions=partitions)
+        if hot:
+            rows, place = _dealt(keys, hot, copies=copies)
+            table = table.take(pa.array(rows)) if copies else table
+            target = (target[rows] + place) % partitions
         yield from pack_to(table, target=target, tag=tag, partitions=partitions)
+
+
+def _dealt(keys: pa.Array, hot: Hot, *, copies: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows, and for each the place among its key's partitions; with `copies` a row of a hot key stands once for each."""
+    at = pc.index_in(keys, pa.array(list(hot), keys.type))
+    place = np.asarray(pc.fill_null(at, -1), dtype=np.int64)
+    shares = np.append(np.fromiter(hot.values(), np.int64, len(hot)), 1)[place]
+    if not copies:
+        return np.arange(len(keys)), np.arange(len(keys)) % shares
+    rows = np.repeat(np.arange(len(keys)), shares)
+    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(shares) - shares, shares)
 
 
 def pack_to(table: pa.Table, *, target: NDArray[np.int64], tag: str, partitions: int) -> Iterator[pa.RecordBatch]:
@@ -72,13 +108,13 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def packer(
-    *, key: str | None, tag: str, partitions: int, combine: Callable[[pa.Table], pa.Table] | None = None
+    *, key: str | None, tag: str, partitions: int, hot: Hot | None = None, copies: bool = False
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A mapInArrow function that packs its rows, a bounded number of bytes at a time, combined first if wanted."""
+    """A mapInArrow function that packs its rows (`pack`), a bounded number of bytes at a time."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for table in gathered(batches):
-            yield from pack(combine(table) if combine else table, key=key, tag=tag, partitions=partitions)
+            yield from pack(table, key=key, tag=tag, partitions=partitions, hot=hot, copies=copies)
 
     return run
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 
 from headrace.chain import STEPS, run_step
 from headrace.config import load_config
@@ -11,6 +12,24 @@ from headrace.days import day_range
 from headrace.errors import HeadraceError
 
 __all__ = ["main"]
+
+
+def _uncover_packages() -> None:
+    """A script's own folder stands first on the path, where jobs/features.py would hide the package `features`."""
+    folder = Path(sys.argv[0]).resolve().parent
+    if folder.name == "jobs" and (folder / "features.py").is_file():
+        sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != folder]
+        sys.path.append(str(folder.parent))
+
+
+_uncover_packages()  # jobs import this module before any package that one of them could hide
+
+
+def _positive(text: str) -> int:
+    days = int(text)
+    if days < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, wanted 1 or more")
+    return days
 
 
 def main(name: str, arguments: Sequence[str] | None = None) -> None:
@@ -21,7 +40,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--config", required=True, help="configuration file")
     parser.add_argument("--ds", required=True, type=date.fromisoformat, help="day, YYYY-MM-DD")
-    parser.add_argument("--days", type=int, default=1, help="days that end with --ds (default 1)")
+    parser.add_argument("--days", type=_positive, default=1, help="days that end with --ds (default 1)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--rebuild", action="store_true", help="build again even if nothing changed")
     given = parser.parse_args(arguments)
@@ -36,7 +55,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
             config,
             step,
             days=days,
-            rebuild=given.rebuild,
+            rebuild=days if given.rebuild else [],
         )
     except HeadraceError as error:
         print(error, file=sys.stderr)

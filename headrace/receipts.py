@@ -3,7 +3,9 @@
 The table is small and written through deltalake without Spark, so that any tool can read it in milliseconds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
@@ -15,8 +17,10 @@ from headrace.config import Config
 from headrace.delta import is_table, read_days
 from headrace.errors import HeadraceError
 
-__all__ = ["Receipt", "check_accounting", "latest_receipts", "write_receipts"]
+__all__ = ["STARTED", "Receipt", "before_writing", "begun", "check_accounting", "latest_receipts", "write_receipts"]
 
+STARTED = "started"  # status while a job writes: until it is done, what its tables hold of the day is not to be trusted
+_BEGINS: ContextVar[list[Callable[[], object]] | None] = ContextVar("begins", default=None)
 _MAP = pa.map_(pa.string(), pa.string())
 _STAMP = pa.timestamp("us", tz="UTC")
 _SCHEMA = pa.schema(
@@ -83,7 +87,11 @@ def _uri(config: Config) -> str:
 
 
 def latest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
-    """The highest revision of every job and day."""
+    """The highest revision of every job and day that is done; a day whose last build did not end has none."""
+    return {key: receipt for key, receipt in _highest(config).items() if receipt.status != STARTED}
+
+
+def _highest(config: Config) -> dict[tuple[str, date], Receipt]:
     if not is_table(_uri(config)):
         return {}
     rows = read_days(_uri(config)).to_pylist(maps_as_pydicts="strict")
@@ -91,22 +99,45 @@ def latest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
     for row in rows:
         receipt = Receipt(**row)
         standing = best.get((receipt.job, receipt.ds))
-        if standing is None or receipt.revision > standing.revision:
+        if standing is None or _rank(receipt) > _rank(standing):
             best[receipt.job, receipt.ds] = receipt
     return best
 
 
+def _rank(receipt: Receipt) -> tuple[int, bool]:
+    return receipt.revision, receipt.status != STARTED
+
+
 def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]:
-    """Number, check and append receipts in one commit."""
-    latest = latest_receipts(config)
+    """Number, check and append receipts in one commit. STARTED and what follows it are one revision."""
+    highest = _highest(config)
     numbered = []
     for receipt in receipts:
         check_accounting(receipt)
-        before = latest.get((receipt.job, receipt.ds))
-        numbered.append(replace(receipt, revision=before.revision + 1 if before else 1))
+        before = highest.get((receipt.job, receipt.ds))
+        same = before is not None and before.status == STARTED
+        numbered.append(replace(receipt, revision=0 if before is None else before.revision + (not same)))
+    numbered = [replace(r, revision=max(r.revision, 1)) for r in numbered]
     rows = [{f.name: _plain(getattr(r, f.name)) for f in _SCHEMA} for r in numbered]
     write_deltalake(_uri(config), pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append", partition_by=["ds"])
     return numbered
+
+
+@contextmanager
+def begun(config: Config, receipts: Sequence[Receipt]) -> Iterator[None]:
+    """Within, the first write to a table (`before_writing`) puts these receipts down as STARTED."""
+    token = _BEGINS.set([lambda: write_receipts(config, [replace(r, status=STARTED) for r in receipts])])
+    try:
+        yield
+    finally:
+        _BEGINS.reset(token)
+
+
+def before_writing() -> None:
+    """What every writer of a table calls first."""
+    begins = _BEGINS.get()
+    while begins:
+        begins.pop()()
 
 
 def _plain(value: object) -> object:

@@ -37,7 +37,7 @@ def run_chain(config: Config, *, ds: date, days: int, rebuild: bool, console: Co
     outcomes = []
     for step in STEPS:
         chosen = plan.per_step[step.name]
-        again = rebuild and step.name not in ("ingest", "tiles")
+        again = plan.days if rebuild else []
         outcomes.append(_show_step(config, step.name, chosen, rebuild=again, console=console))
     console.print(summary(config, plan.days, outcomes))
     return outcomes
@@ -46,10 +46,10 @@ def run_chain(config: Config, *, ds: date, days: int, rebuild: bool, console: Co
 def run_one(config: Config, name: str, *, ds: date, days: int, rebuild: bool, console: Console) -> StepOutcome:
     """Build one step for `days` days that end with `ds`."""
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
-    return _show_step(config, name, chosen, rebuild=rebuild, console=console)
+    return _show_step(config, name, chosen, rebuild=chosen if rebuild else [], console=console)
 
 
-def _show_step(config: Config, name: str, days: list[date], *, rebuild: bool, console: Console) -> StepOutcome:
+def _show_step(config: Config, name: str, days: list[date], *, rebuild: list[date], console: Console) -> StepOutcome:
     step = next(s for s in STEPS if s.name == name)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     if not console.is_terminal:

@@ -18,7 +18,7 @@ from headrace.arrowfiles import WRITTEN_SCHEMA, parquet_sink
 from headrace.config import Config
 from headrace.delta import DeltaFile, delta_files, is_table
 from headrace.errors import ConfigError, HeadraceError
-from headrace.receipts import Receipt
+from headrace.receipts import Receipt, before_writing
 from schemas.tables import Table, table
 
 __all__ = [
@@ -62,6 +62,8 @@ def read(
     if not exists(config, name):
         return spark.createDataFrame([], table(config, name).schema)
     frame = spark.read.format("delta").load(table_uri(config, name))
+    if config.start_ds is not None:  # history begins there, whatever was built before
+        frame = frame.where(F.col("ds") >= F.lit(config.start_ds))
     if first is not None:
         frame = frame.where(F.col("ds") >= F.lit(first))
     if last is not None:
@@ -81,6 +83,7 @@ def write_days(
     `gather` brings each day's rows together first, so that many days do not mean many small files.
     """
     ensure(frame.sparkSession, config, made)
+    before_writing()
     shaped = frame.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in made.schema])
     if gather and len(days) > 1:
         shaped = shaped.repartition(min(len(days), 64), "ds")
@@ -91,17 +94,15 @@ def write_days(
     return version_of(config, made.name)
 
 
-def write_files(
-    spark: SparkSession, config: Config, made: Table, build: Callable[..., DataFrame], *, days: Sequence[date]
-) -> int:
-    """Replace `days` of a table in one commit by files that the tasks themselves write; return its version.
+def write_files(config: Config, made: Table, build: Callable[..., DataFrame], *, days: Sequence[date]) -> int:
+    """Replace `days` of a table, which exists (`ensure`), in one commit by files that tasks write; return its version.
 
     Parameters
     ----------
     build : called with sink=(sink, schema of what it returns)
         Makes the frame whose last step in a task hands `sink` batches of the table's columns.
     """
-    ensure(spark, config, made)
+    before_writing()
     uri = table_uri(config, made.name)
     sink = parquet_sink(uri, to_arrow_schema(made.schema))
     written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
@@ -127,7 +128,7 @@ def _check_alone(config: Config, name: str, *, days: Sequence[date], written: se
             f"{name}, {min(days)} to {max(days)}",
             found=f"{len(others)} file(s) of another run that wrote the same days at the same time",
             wanted="one run for a day at a time",
-            remedy="let the other run end, then build these days again with --rebuild: that replaces what both wrote",
+            remedy="let the other run end, then run this step again for these days: that replaces what both wrote",
         )
 
 
@@ -165,8 +166,9 @@ def files(
     if not exists(config, name):
         return []
     uri = table_uri(config, name)
-    found = delta_files(uri, days=days)
-    return [replace(f, path=f"{uri}/{f.path}") for f in found if f.rows and (last is None or f.ds <= last)]
+    first, last = config.start_ds or date.min, last or date.max
+    found = [f for f in delta_files(uri, days=days) if f.rows and first <= f.ds <= last]
+    return [replace(f, path=f"{uri}/{f.path}") for f in found]
 
 
 def version_of(config: Config, name: str) -> int:

@@ -4,9 +4,9 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from headrace.job import main
 from headrace import tables
 from headrace.config import Config, feature_columns
-from headrace.job import main
 from headrace.receipts import Receipt
 from reports.coverage import build_coverage
 from schemas.receipts import table_receipts

@@ -4,9 +4,9 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from headrace.job import main
 from headrace.checks import check_horizon
 from headrace.config import Config
-from headrace.job import main
 from headrace.receipts import Receipt
 from schemas.ingest import INGESTED, ingest_table, survey
 from schemas.reading import unreadable_files

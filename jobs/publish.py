@@ -4,8 +4,8 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
-from headrace.config import Config
 from headrace.job import main
+from headrace.config import Config
 from headrace.publishing import publish_receipts
 from headrace.receipts import Receipt
 

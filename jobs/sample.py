@@ -4,9 +4,9 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from headrace.job import main
 from headrace import tables
 from headrace.config import Config
-from headrace.job import main
 from headrace.receipts import Receipt
 from sampling.assemble import check_rates, sample_receipts
 from sampling.downsample import draw

@@ -5,11 +5,11 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from features.logs import packed_day_tiles
-from features.tiles import merged_tiles
-from headrace import tables
-from headrace.config import Config
 from headrace.job import main
+from features.logs import packed_day_tiles
+from features.tiles import merged_tiles, tile_spec
+from headrace import tables
+from headrace.config import Config, value_types
 from headrace.receipts import Receipt
 from schemas.receipts import table_receipts
 from schemas.tables import table
@@ -19,11 +19,13 @@ __all__ = ["build"]
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read the days' events, aggregate per group, write."""
+    made = {name: table(config, f"tiles_{name}") for name in config.features.groups}
+    for one in made.values():  # all of them before the first is written
+        tables.ensure(spark, config, one)
     with packed_day_tiles(spark, config, days=days) as packed:
-        for name in config.features.groups:
-            made = table(config, f"tiles_{name}")
-            merged = partial(merged_tiles, packed, config.features, name=name, schema=made.schema)
-            tables.write_files(spark, config, made, merged, days=days)
+        for name, one in made.items():
+            spec = tile_spec(config.features, name, types=value_types(config))
+            tables.write_files(config, one, partial(merged_tiles, packed, spec, schema=one.schema), days=days)
     names = [f"tiles_{name}" for name in config.features.groups]
     return table_receipts(spark, config, "tiles", names=names, days=days)
 

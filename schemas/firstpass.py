@@ -69,7 +69,7 @@ def _facts(rows: DataFrame) -> Column:
 
 def _packer(partitions: int) -> Callable[[_BATCHES], Iterator[pa.RecordBatch]]:
     """Counts go to partition 0, hashes to their own."""
-    pack_hashes = packer(key="_hash", tag=_HASHES, partitions=partitions, combine=_hashes_only)
+    pack_hashes = packer(key="_hash", tag=_HASHES, partitions=partitions)
 
     def run(batches: _BATCHES) -> Iterator[pa.RecordBatch]:
         counts: dict[int, int] = {}
@@ -77,16 +77,12 @@ def _packer(partitions: int) -> Callable[[_BATCHES], Iterator[pa.RecordBatch]]:
         def counted() -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 _add(counts, batch.column("facts").to_numpy(), np.ones(batch.num_rows, np.int64))
-                yield batch
+                yield batch.select(["_hash"]).filter(batch.column("_hash").is_valid())
 
         yield from pack_hashes(counted())
         yield from pack(_count_table(counts), key=None, tag=_COUNTS, partitions=1)
 
     return run
-
-
-def _hashes_only(table: pa.Table) -> pa.Table:
-    return table.select(["_hash"]).drop_null()
 
 
 def _add(counts: dict[int, int], facts: np.ndarray, n: np.ndarray) -> None:

@@ -60,16 +60,25 @@ def landed_days(landing: str, table: str) -> list[date]:
     days = []
     for entry in system.get_file_info(fs.FileSelector(base)):
         if entry.type == fs.FileType.Directory and entry.base_name.startswith("ds="):
-            try:
-                days.append(date.fromisoformat(entry.base_name[3:]))
-            except ValueError:
+            day = _day_of(entry.base_name[3:])
+            if day is None:
                 raise InputError(
                     f"landing/{table}",
                     found=f"a folder {entry.base_name}",
                     wanted="ds=YYYY-MM-DD",
                     remedy="rename the folder, or move it out of landing",
-                ) from None
+                )
+            days.append(day)
     return sorted(days)
+
+
+def _day_of(text: str) -> date | None:
+    """The day that YYYY-MM-DD names; no other spelling of it, for files are looked up by this one."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.isoformat() == text else None
 
 
 def _day_files(landing: str, table: str, day: date) -> tuple[fs.FileSystem, list[fs.FileInfo]] | None:
@@ -115,8 +124,16 @@ def _survey(system: fs.FileSystem, entries: list[fs.FileInfo], prefix: str) -> I
                 wanted="files of a day in its folder ds=YYYY-MM-DD",
                 remedy="move them up",
             )
+        odd = sorted(set("*?[]{}\\") & set(PurePosixPath(entry.path).name))
+        if odd:
+            raise InputError(
+                entry.path,
+                found=f"{' '.join(odd)} in a file's name",
+                wanted="names that are no patterns",
+                remedy="rename the file",
+            )
         name = entry.path.removesuffix(".gz")
-        kind = _FORMATS.get(PurePosixPath(name).suffix)
+        kind = _FORMATS.get(PurePosixPath(name).suffix.lower())
         if kind is None:
             raise InputError(
                 entry.path,

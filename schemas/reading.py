@@ -44,7 +44,7 @@ def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[
         schema = t.StructType([t.StructField(n, t.StringType()) for n in [*names, CORRUPT]])
         reader = reader.schema(schema).option("columnNameOfCorruptRecord", CORRUPT).option("mode", "PERMISSIVE")
         is_csv = files[0].format == "csv"
-        raw = reader.csv(paths, header=True, escape='"', multiLine=True) if is_csv else reader.json(paths)
+        raw = reader.csv(paths, header=True, escape='"') if is_csv else _json_lines(spark, paths, schema)
         corrupt = F.col(CORRUPT)
     nanos = {name for name, kind in files[0].columns if kind.startswith("timestamp[ns")}
     own = [
@@ -55,6 +55,18 @@ def read_raw(spark: SparkSession, files: list[LandingFile], *, wanted: Sequence[
     return raw.select(
         *own, corrupt.alias(CORRUPT), F.col("ds").cast("date").alias(DAY), F.col("_metadata.file_path").alias(SOURCE)
     )
+
+
+def _json_lines(spark: SparkSession, paths: list[str], schema: t.StructType) -> DataFrame:
+    """One object a line. Spark's own reader passes over whatever follows the first object; here such a line is corrupt."""
+    lines = spark.read.option("basePath", paths[0].rsplit("/ds=", 1)[0]).text(paths)
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    parsed = F.from_json("value", schema, options)
+    several = F.col("value").rlike(r"\}\s*\{")
+    rows = lines.where(F.trim("value") != "").withColumns({"_parsed": parsed, "_several": several})
+    whole = [F.when(~F.col("_several"), F.col("_parsed")[f.name]).alias(f.name) for f in schema if f.name != CORRUPT]
+    corrupt = F.when(F.col("_several") | F.col("_parsed").isNull(), F.col("value")).otherwise(F.col("_parsed")[CORRUPT])
+    return rows.select(*whole, corrupt.alias(CORRUPT), "ds", "_metadata")
 
 
 def _cut_nanos(value: Column) -> Column:

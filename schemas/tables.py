@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import types as t
 
-from headrace.config import Config, Group, feature_columns
+from headrace.config import Config, Group, feature_columns, group_cells, measures_of, value_types
 
 __all__ = ["TABLES", "Table", "stats_schema", "table", "tiles_schema"]
 
@@ -20,6 +20,7 @@ _TYPES: dict[str, t.DataType] = {
     "tinyint": t.ByteType(),
     "map": t.MapType(t.StringType(), t.StringType(), valueContainsNull=False),
 }
+_TYPES |= {f"array<{kind}>": t.ArrayType(_TYPES[kind]) for kind in ("bigint", "int", "string", "timestamp")}
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,7 @@ def segment_type(config: Config, group: Group) -> str | None:
 def tiles_schema(config: Config, name: str) -> Table:
     """`tiles_<group>`: one row per key (x segment) x event_hour x visible_hour, appended per landing day."""
     group = config.features.groups[name]
-    kind = segment_type(config, group)
+    kind, measures = segment_type(config, group), measures_of(group_cells(group), types=value_types(config))
     lines = [f"key bigint! {group.entity}_id"]
     lines += [f"segment {kind} {group.segment}; null counts in no segment"] if kind else []
     lines += [
@@ -280,9 +281,7 @@ def tiles_schema(config: Config, name: str) -> Table:
         "visible_hour timestamp! start of the tile of visible_ts (the exact moment with refresh 0)",
         "known_ts timestamp! earliest visible_ts of any event of the entity in this row, segment aside",
     ]
-    lines += [f"{m}_count bigint {m} events" for m in group.counted]
-    lines += [f"{m}_sum bigint sum of {m} in microunits" for m in group.summed]
-    lines += [f"{m}_last_ts timestamp latest {m} event_ts" for m in group.recency]
+    lines += [" ".join(c) for measure in measures for c in measure.columns]
     lines += ["ds date! landing day"]
     grain = f"{group.entity}_id{' x segment' if kind else ''} x event_hour x visible_hour x ds"
     key = f"key{' segment' if kind else ''} event_hour visible_hour ds"

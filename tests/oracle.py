@@ -4,14 +4,22 @@ Slow on purpose and free of the engine's ideas: no tiles, no prefixes, no sortin
 dictionaries with datetimes in UTC.
 """
 
-from datetime import UTC, datetime, timedelta
+import math
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from functools import partial
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from headrace.config import Config, Group
+from headrace.config import Cell, Condition, Config, Group, group_cells
 from headrace.days import day_end, day_start
-from headrace.durations import duration_name
+from headrace.durations import Window
 
 ZERO = timedelta(0)
+Rows = Callable[[str, Window | None], list[dict]]
 
 
 def profile_at(versions: list[dict], key: str, value: int, t: datetime, timezone: str) -> tuple[dict, datetime] | None:
@@ -96,18 +104,45 @@ class Oracle:
                 found.append(event)
         return found
 
-    def count(
-        self, events: list[dict], metric: str, start: datetime | None = None, end: datetime | None = None
-    ) -> list[dict]:
+    def takes(self, metric: str, event: dict) -> bool:
+        """Whether the event belongs to the metric: its action, `once`, `where`."""
         spec = self.config.features.metrics[metric]
-        return [
-            e
-            for e in events
-            if e["action"] == spec.action
-            and (e["is_first"] or not spec.once)
-            and (start is None or start <= e["event_ts"])
-            and (end is None or e["event_ts"] < end)
-        ]
+        if event["action"] != spec.action or (spec.once and not event["is_first"]):
+            return False
+        return all(_holds(c, self._seen(event, c)) for c in spec.where)
+
+    def _seen(self, event: dict, condition: Condition) -> object:
+        """What a condition looks at; for an engagement the impression as first landed."""
+        source, _, column = condition.column.partition(".")
+        if source == "value":
+            return event["value"]
+        if source == "impression":
+            shown = event if event["action"] == "impression" else self.by_id.get(event["impression_id"])
+            return shown and shown[column]
+        profile = event["profiles"][source]
+        return profile and profile[column]
+
+    def count(
+        self, events: list[dict], metric: str, window: Window | None = None, at: datetime | None = None
+    ) -> list[dict]:
+        """Events of the metric, in the window ending at `at` if given."""
+        found = [e for e in events if self.takes(metric, e)]
+        if window is None or at is None:
+            return found
+        end = at - window.ends
+        start = None if window.length is None else end - window.length
+        return [e for e in found if e["event_ts"] < end and (start is None or start <= e["event_ts"])]
+
+    def late_for(self, metric: str, event: dict, group: Group, at: datetime) -> bool:
+        """S12 for conditions on the impression: the engagement is visible from the later of the two."""
+        spec = self.config.features.metrics[metric]
+        if event["action"] == "impression" or not any(c.source == "impression" for c in spec.where):
+            return False
+        shown = self.by_id.get(event["impression_id"])
+        if shown is None:
+            return True
+        arrival = max(event["effective_arrival_ts"], shown["effective_arrival_ts"])
+        return self.visible(event, group, arrival=arrival) >= at
 
     def group_cells(self, name: str, row: dict) -> dict[str, object]:
         """Every cell of a group for one row (request_ts, user_id, item_id, author_id, context, segment columns)."""
@@ -118,46 +153,136 @@ class Oracle:
         known = key is not None and any(
             self.key_of(e, group) == key and self.visible(e, group) < at for e in self.events
         )
+        cells = group_cells(group)
         if not known or (group.segment is not None and segment is None):
-            return dict.fromkeys(self._names(group))
+            return dict.fromkeys(cell.name for cell in cells)
         own = self.members(group, key, segment, at=at)
         population = self.members(group, None, segment, at=at) if group.rate_smoothed else []
-        return self._cells(group, own, population, at)
+        whole = self.all_segments(group, key, at=at) if group.share else []
 
-    def _names(self, group: Group) -> list[str]:
-        return list(self._cells(group, [], [], datetime(2024, 1, 1, tzinfo=UTC)))
+        def chosen(events: list[dict], metric: str, window: Window | None) -> list[dict]:
+            return [e for e in self.count(events, metric, window, at) if not self.late_for(metric, e, group, at)]
 
-    def _cells(self, group: Group, own: list[dict], population: list[dict], at: datetime) -> dict[str, object]:
-        cells: dict[str, object] = {}
-        for w in group.windows:
-            start, label = at - w, duration_name(w)
+        return {
+            c.name: self.cell(c, group, at, partial(chosen, own), partial(chosen, population), partial(chosen, whole))
+            for c in cells
+        }
 
-            def rows(metric: str, events: list[dict] = own, start: datetime = start) -> list[dict]:
-                return self.count(events, metric, start, at)
+    def all_segments(self, group: Group, key: int, *, at: datetime) -> list[dict]:
+        """Visible events of the key that have any segment."""
+        found = []
+        for event in self.events:
+            value, arrival = self.segment_of(event, group)
+            visible = self.visible(event, group, arrival=arrival) < at
+            if self.key_of(event, group) == key and value is not None and visible:
+                found.append(event)
+        return found
 
-            for m in group.count:
-                cells[f"{group.prefix}_{m}_count_{label}"] = len(rows(m))
-            for m in group.sum:
-                cells[f"{group.prefix}_{m}_sum_{label}"] = units(rows(m)) / 1e6
-            for m in group.mean:
-                cells[f"{group.prefix}_{m}_mean_{label}"] = units(rows(m)) / 1e6 / len(rows(m)) if rows(m) else None
-            for rate in group.rates:
-                top, bottom = len(rows(rate.numerator)), len(rows(rate.denominator))
-                value: float | None
-                if rate.strength is None:
-                    value = top / bottom if bottom else None
-                else:
-                    all_top = len(rows(rate.numerator, population))
-                    all_bottom = len(rows(rate.denominator, population))
-                    prior = all_top / all_bottom if all_bottom else None
-                    value = None if prior is None else (top + rate.strength * prior) / (bottom + rate.strength)
-                cells[f"{group.prefix}_{rate.name}_{label}"] = value
-        for m in group.recency:
-            seen = [e["event_ts"] for e in self.count(own, m)]
-            cells[f"{group.prefix}_{m}_recency_s"] = (
-                (at - max(seen)) / timedelta(microseconds=1) / 1e6 if seen else None
-            )
-        return cells
+    def cell(self, cell: Cell, group: Group, at: datetime, own: Rows, population: Rows, whole: Rows) -> object:
+        """One cell of a known key, from its events by metric and window."""
+        rows = own(cell.metric, cell.window)
+        values = sorted((e["event_ts"], round(e["value"] * 1e6)) for e in rows if e["value"] is not None)
+        numbers = [v for _, v in values]
+        simple = {
+            "count": lambda: len(rows),
+            "sum": lambda: units(rows) / 1e6,
+            "mean": lambda: units(rows) / 1e6 / len(rows) if rows else None,
+            "variance": lambda: variance(numbers) if numbers else None,
+            "std": lambda: variance(numbers) ** 0.5 if numbers else None,
+            "min": lambda: min(numbers) / 1e6 if numbers else None,
+            "max": lambda: max(numbers) / 1e6 if numbers else None,
+            "first": lambda: values[0][1] / 1e6 if values else None,
+            "last": lambda: values[-1][1] / 1e6 if values else None,
+            "recency": lambda: seconds(at - max(e["event_ts"] for e in rows)) if rows else None,
+            "age": lambda: seconds(at - min(e["event_ts"] for e in rows)) if rows else None,
+            "quantile": lambda: sketched(sorted(numbers), cell.quantile) if numbers else None,
+            "distinct": lambda: distinct([self.value_of(e, cell.of) for e in rows], cell.k),
+            "share": lambda: _over(len(rows), len(whole(cell.metric, cell.window))),
+            "rate": lambda: _over(len(rows), len(own(cell.over, cell.window))),
+            "trend": lambda: self.trend(cell, own),
+        }
+        if cell.aggregate in simple:
+            return simple[cell.aggregate]()
+        if cell.aggregate == "rate_smoothed":
+            prior = _over(len(population(cell.metric, cell.window)), len(population(cell.over, cell.window)))
+            bottom = len(own(cell.over, cell.window))
+            assert cell.strength is not None
+            return None if prior is None else (len(rows) + cell.strength * prior) / (bottom + cell.strength)
+        kept = [(e["event_ts"], self.value_of(e, cell.of)) for e in rows]
+        kept = [(moment, value) for moment, value in kept if value is not None]
+        return top_k(kept, cell) if cell.aggregate == "top_k" else last_k(kept, cell)
+
+    def trend(self, cell: Cell, own: Rows) -> float | None:
+        short = _over(len(own(cell.metric, cell.window)), len(own(cell.over, cell.window)))
+        long = _over(len(own(cell.metric, cell.longer)), len(own(cell.over, cell.longer)))
+        return short / long if short is not None and long else None
+
+    def value_of(self, event: dict, column: str) -> object:
+        """The column that a list keeps: an id of the event, or a profile column at the event's own moment."""
+        source, _, name = column.partition(".")
+        if column == "author_id":
+            source, name = "item", "author_id"
+        if not name:
+            return event[column]
+        profile = event["profiles"][source]
+        return profile and profile[name]
+
+
+def _over(top: int, bottom: int) -> float | None:
+    return top / bottom if bottom else None
+
+
+def _holds(condition: Condition, value: Any) -> bool:
+    if value is None:
+        return False
+    compare = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+    if condition.operator == "in":
+        return value in condition.literals
+    return bool(compare[condition.operator](value, condition.literals[0]))
+
+
+def seconds(elapsed: timedelta) -> float:
+    return elapsed / timedelta(microseconds=1) / 1e6
+
+
+def variance(numbers: list[int]) -> float:
+    """Population variance: an exact integer over n squared, rounded by halves as the engine says it does."""
+    n = len(numbers)
+    high, low = divmod(n * sum(u * u for u in numbers) - sum(numbers) ** 2, 2**64)
+    return (float(high) * 2.0**64 + float(low)) / (float(n) * float(n)) / 1e12
+
+
+def sketched(numbers: list[int], q: float) -> float:
+    """The middle of the logarithmic bucket (1 % wide to either side) in which the nearest-rank quantile lies."""
+    value = numbers[max(math.ceil(q * len(numbers)), 1) - 1]
+    if not value:
+        return 0.0
+    with localcontext(prec=60):
+        gamma, edge = Decimal(101) / Decimal(99), Decimal(1)
+        while edge < value:
+            edge *= gamma
+        return float(2 * edge / (gamma + 1) / 1_000_000)
+
+
+def distinct(values: list, size: int) -> int:
+    """Exact below the size; the tests that go above say how far off an estimate may be."""
+    found = len({v for v in values if v is not None})
+    assert found < size
+    return found
+
+
+def top_k(kept: list[tuple], cell: Cell) -> list | None:
+    counts = Counter(value for _, value in kept)
+    best = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[: cell.k]
+    return [pair[0 if cell.part == "values" else 1] for pair in best] or None
+
+
+def last_k(kept: list[tuple], cell: Cell) -> list | None:
+    newest: list[tuple] = []
+    for moment, value in sorted(kept, reverse=True):
+        if not (cell.distinct and value in [v for _, v in newest]):
+            newest.append((moment, value))
+    return [pair[0 if cell.part == "times" else 1] for pair in newest[: cell.k]] or None
 
 
 def units(events: list[dict]) -> int:

@@ -81,10 +81,11 @@ def written_by(spark, rows: list[tuple]):
 
 def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
+    tables.ensure(spark, config, made)
     first = tables.write_files(
-        spark, config, made, written_by(spark, [(1, "a", MONDAY), (2, "b", TUESDAY)]), days=[MONDAY, TUESDAY]
+        config, made, written_by(spark, [(1, "a", MONDAY), (2, "b", TUESDAY)]), days=[MONDAY, TUESDAY]
     )
-    second = tables.write_files(spark, config, made, written_by(spark, [(3, "c", MONDAY)]), days=[MONDAY])
+    second = tables.write_files(config, made, written_by(spark, [(3, "c", MONDAY)]), days=[MONDAY])
     assert second == first + 1
     found = read_days(f"{config.root}/things").to_pylist()
     assert sorted((r["id"], r["ds"]) for r in found) == [(2, TUESDAY), (3, MONDAY)]
@@ -95,16 +96,18 @@ def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
 
 def test_a_day_without_rows_is_replaced_by_nothing(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
-    tables.write_files(spark, config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
-    tables.write_files(spark, config, made, written_by(spark, []), days=[MONDAY])
+    tables.ensure(spark, config, made)
+    tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+    tables.write_files(config, made, written_by(spark, []), days=[MONDAY])
     assert tables.total_rows(config, "things") == 0
 
 
 def test_a_failed_write_leaves_the_last_good_version(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
-    version = tables.write_files(spark, config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+    tables.ensure(spark, config, made)
+    version = tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
     with pytest.raises(PySparkException, match="null"):
-        tables.write_files(spark, config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
+        tables.write_files(config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
     assert tables.version_of(config, "things") == version
     assert tables.total_rows(config, "things") == 1
 
@@ -158,14 +161,15 @@ def test_times_are_microseconds_whatever_unit_another_writer_chose(tmp_path):
 
 def test_a_day_that_another_run_wrote_at_the_same_time_is_found_out(spark, tmp_path, monkeypatch):
     config, made = config_of(tmp_path), made_table()
+    tables.ensure(spark, config, made)
     commit = DeltaTable.create_write_transaction
 
     def after_another(target, *given, **more):
         """The other run commits between our reading of the log and our commit; both find the day empty."""
         monkeypatch.setattr(DeltaTable, "create_write_transaction", commit)
-        tables.write_files(spark, config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+        tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
         commit(target, *given, **more)
 
     monkeypatch.setattr(DeltaTable, "create_write_transaction", after_another)
     with pytest.raises((HeadraceError, CommitFailedError)):
-        tables.write_files(spark, config, made, written_by(spark, [(2, "b", MONDAY)]), days=[MONDAY])
+        tables.write_files(config, made, written_by(spark, [(2, "b", MONDAY)]), days=[MONDAY])

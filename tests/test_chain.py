@@ -1,6 +1,8 @@
 """The whole chain on a tiny world, cell by cell against the brute-force oracle, and its promises."""
 
+import shutil
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,8 +14,8 @@ from headrace.chain import STEPS, run_step
 from headrace.config import feature_columns, load_config
 from headrace.delta import read_days
 from headrace.errors import InputError
-from headrace.receipts import latest_receipts
-from tests.conftest import DAYS, LAST, config_of, run_all
+from headrace.receipts import STARTED, latest_receipts, write_receipts
+from tests.conftest import DAYS, FIRST, LAST, config_of, run_all
 from tests.oracle import Oracle, profile_at
 
 
@@ -197,11 +199,40 @@ def test_a_published_day_pins_the_version_that_holds_its_rows(world):
     assert pinned(version=int(receipt.versions["training_set"])).num_rows == receipt.rows_out > 0
 
 
-def test_tiles_of_another_configuration_are_refused_before_anything_runs(spark, world):
+@pytest.mark.parametrize(
+    ("step", "setting", "redo"),
+    [
+        ("features", "features.groups.user.delay=2h", "tiles"),
+        ("features", "sampling.negative_rate=0.4", "sample"),
+        ("tiles", "timezone=America/New_York", "ingest"),
+        ("tiles", "start_ds=2024-03-31", "ingest"),
+        ("sample", "labels.windows.click=2h", "labels"),
+        ("coverage", "features.groups.user.windows=[1h]", "features"),
+        ("publish", "sampling.negative_rate=0.4", "sample"),
+    ],
+)
+def test_what_another_configuration_made_is_refused_before_anything_runs(spark, world, step, setting, redo):
     config, _ = world
-    settings = [f"landing={config.landing}", f"root={config.root}", "features.groups.user.delay=2h"]
+    settings = [f"landing={config.landing}", f"root={config.root}", setting]
     changed = load_config(Path(__file__).parent / "data" / "tiny.yaml", settings=settings)
+    before = latest_receipts(config)
+    with pytest.raises(InputError, match=f"headrace {redo} --ds") as refused:
+        run_step(lambda: spark, changed, next(s for s in STEPS if s.name == step), days=[LAST])
+    assert "another configuration" in str(refused.value)
+    assert latest_receipts(config) == before
+
+
+def test_days_that_a_killed_job_left_half_written_are_not_read(spark, world, tmp_path):
+    config, _ = world
+    copy = config_of(tmp_path, f"landing={config.landing}")
+    shutil.copytree(config.root, copy.root)
+    tiles = latest_receipts(config)["tiles", FIRST]
+    (started,) = write_receipts(copy, [replace(tiles, status=STARTED)])
+    assert started.revision == tiles.revision + 1
     step = next(s for s in STEPS if s.name == "features")
-    with pytest.raises(InputError, match=f"headrace tiles --ds {LAST + timedelta(days=1)} --days") as refused:
-        run_step(lambda: spark, changed, step, days=[LAST])
-    assert "other feature groups" in str(refused.value)
+    with pytest.raises(InputError, match=rf"1 day\(s\) of tiles, {FIRST} the first, not built"):
+        run_step(lambda: spark, copy, step, days=[LAST])
+    again = run_step(lambda: spark, copy, next(s for s in STEPS if s.name == "tiles"), days=[FIRST])
+    assert again.built == [FIRST] and again.receipts[0].revision == started.revision
+    assert again.receipts[0].outputs == tiles.outputs
+    assert run_step(lambda: spark, copy, step, days=[LAST]).built == []

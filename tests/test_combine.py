@@ -8,13 +8,21 @@ import pyarrow as pa
 import pytest
 
 from features.combine import TileSpec, combine_events, merge_tiles
+from headrace.config import Measure
 
 HOUR = 3_600_000_000
-COUNTED, SUMMED, RECENCY = (("click", 1), ("impression", 0)), (("watch", 2),), (("click", 1),)
+COUNTED = (("click", 1), ("impression", 0))
+MEASURES = (
+    Measure("click_count", "add", "click", "one"),
+    Measure("click_last_ts", "greatest", "click", "moment"),
+    Measure("impression_count", "add", "impression", "one"),
+    Measure("watch_sum", "add", "watch", "units"),
+)
+BITS = {"impression": 0, "click": 1, "watch": 2}
 
 
 def spec_of(*, segment: str | None, tick_us: int, delay_us: int = 0) -> TileSpec:
-    return TileSpec("g", "user_id", segment, tick_us, delay_us, COUNTED, SUMMED, RECENCY)
+    return TileSpec("g", "user_id", segment, tick_us, delay_us, MEASURES, BITS)
 
 
 def some_events(seed: int, *, wide: bool) -> pa.Table:

@@ -70,6 +70,14 @@ def test_a_job_is_three_verbs_and_under_thirty_lines_of_code(step):
     assert (build.end_lineno or 0) - build.lineno < 30
 
 
+@pytest.mark.parametrize("step", [s.name for s in STEPS])
+def test_a_job_runs_as_a_script_whose_folder_hides_packages_of_the_same_name(step, tmp_path):
+    script = [sys.executable, str(ROOT / "jobs" / f"{step}.py"), "--help"]
+    shown = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert f"headrace {step}" in shown.stdout
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -83,6 +91,8 @@ def test_a_job_is_three_verbs_and_under_thirty_lines_of_code(step):
         ["demo"],
         ["features"],
         ["features", "list"],
+        ["features", "show"],
+        ["features", "explain"],
         *[[s.name] for s in STEPS],
     ],
 )

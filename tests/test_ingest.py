@@ -30,6 +30,12 @@ def land(folder: Path, impressions: list[dict], engagements: list[dict], day: da
     write_day(folder / "landing", "engagements", day, frame_of(engagements, ENGAGEMENT))
 
 
+def land_text(folder: Path, table: str, kind: str, text: str) -> None:
+    where = folder / "landing" / table / f"ds={DAY}"
+    where.mkdir(parents=True, exist_ok=True)
+    (where / f"a.{kind}").write_text(text)
+
+
 def rows(config, name: str) -> list[dict]:
     return read_days(f"{config.root}/{name}").to_pylist()
 
@@ -280,7 +286,7 @@ def test_pandas_files_as_they_come_are_read(spark, tmp_path):
     done = folder / "engagements" / f"ds={DAY}"
     done.mkdir(parents=True)
     (done / "a.csv").write_text(
-        'impression_id,ds,user_id,item_id,action,event_ts\n1.0,x,2,3,click,2024-05-01T12:00:00Z\n,x,2,3,"cl\nick",2024-05-01T12:00:00Z\n'
+        "impression_id,ds,user_id,item_id,action,event_ts\n1.0,x,2,3,click,2024-05-01T12:00:00Z\n,x,2,3,klick,2024-05-01T12:00:00Z\n"
     )
     config = config_of(tmp_path)
     ingest(spark, config)
@@ -309,5 +315,34 @@ def test_a_day_needs_its_horizon_ingested_and_a_step_its_inputs(spark, tmp_path)
         land(tmp_path, [SHOWN], [CLICK], day)
     with pytest.raises(InputError, match="2024-05-01 not ingested"):
         ingest(spark, config_of(tmp_path), days[2])
-    with pytest.raises(InputError, match="impressions/ds=2024-05-02"):
+    with pytest.raises(InputError, match="of ingest, 2024-05-02 the first, not built"):
         run_step(lambda: spark, config_of(tmp_path), STEPS[1], days=[days[1]])
+
+
+def test_one_stray_quote_or_brace_costs_one_row_not_the_rest_of_the_file(spark, tmp_path):
+    header = "impression_id,user_id,item_id,event_ts,scene\n"
+    lines = [
+        f"{n},2,3,2024-05-01 12:00:00,{chr(34)}feed" if n == 2 else f"{n},2,3,2024-05-01 12:00:00,feed"
+        for n in range(1, 6)
+    ]
+    land_text(tmp_path, "impressions", "csv", header + "\n".join(lines) + "\n")
+    one = '{"user_id": 2, "item_id": 3, "action": "click", "event_ts": "2024-05-01 12:00:00", "impression_id": %d}'
+    land_text(tmp_path, "engagements", "jsonl", f"{one % 1}\n{one % 2}{one % 3}\n\n{one % 4}\n")
+    config = config_of(tmp_path)
+    (receipt,) = ingest(spark, config)
+    assert receipt.rows_in == 5 + 3
+    assert {1, 3, 4, 5} <= {row["impression_id"] for row in rows(config, "impressions")}
+    assert sorted(row["impression_id"] for row in rows(config, "engagements")) == [1, 4]
+    assert reasons(config)["malformed_row"] >= 1
+
+
+def test_a_day_folder_spelled_otherwise_and_a_file_named_like_a_pattern_are_refused(spark, tmp_path):
+    land(tmp_path, [SHOWN], [CLICK])
+    odd = tmp_path / "landing" / "user_profile" / f"ds={DAY:%Y%m%d}"
+    odd.mkdir(parents=True)
+    with pytest.raises(InputError, match="YYYY-MM-DD"):
+        ingest(spark, config_of(tmp_path))
+    odd.rmdir()
+    (tmp_path / "landing" / "engagements" / f"ds={DAY}" / "a[1].csv").write_text("user_id\n")
+    with pytest.raises(InputError, match="rename the file"):
+        ingest(spark, config_of(tmp_path))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.windows import first_seen, last_seen, make_axis, sort_order, window_edges, window_sums
+from features.windows import Span, first_seen, last_seen, make_axis, sort_order, window_edges, window_sums
 
 
 def brute(codes, event, visible, values, *, code, as_of, width) -> int:
@@ -25,7 +25,13 @@ def test_window_sums_equal_brute_force_with_late_events(seed, spread):
     widths = [1, max(spread // 7, 2), spread]
     as_of[::7] = event[rng.integers(0, n, len(as_of[::7]))] + widths[1]  # exactly at as_of - w
     edges = window_edges(
-        codes, event, visible, query_codes=query_codes, as_of=as_of, widths=widths, n_codes=n_codes + 2
+        codes,
+        event,
+        visible,
+        query_codes=query_codes,
+        as_of=as_of,
+        spans=[Span(0, w) for w in widths],
+        n_codes=n_codes + 2,
     )
     for number, width in enumerate(widths):
         expected = [
@@ -39,7 +45,13 @@ def test_window_sums_equal_brute_force_with_late_events(seed, spread):
 def test_an_event_at_as_of_is_outside_the_window(offset, inside):
     at = np.array([1_000_000])
     edges = window_edges(
-        np.array([0]), at + offset, at + offset, query_codes=np.array([0]), as_of=at, widths=[10], n_codes=1
+        np.array([0]),
+        at + offset,
+        at + offset,
+        query_codes=np.array([0]),
+        as_of=at,
+        spans=[Span(0, w) for w in [10]],
+        n_codes=1,
     )
     assert window_sums(edges, np.array([1]), window=0).tolist() == [inside]
 
@@ -48,7 +60,9 @@ def test_an_event_at_as_of_is_outside_the_window(offset, inside):
 def test_an_event_at_as_of_minus_w_is_inside_the_window(offset, inside):
     at = np.array([1_000_000])
     moment = at - 10 + offset
-    edges = window_edges(np.array([0]), moment, moment, query_codes=np.array([0]), as_of=at, widths=[10], n_codes=1)
+    edges = window_edges(
+        np.array([0]), moment, moment, query_codes=np.array([0]), as_of=at, spans=[Span(0, w) for w in [10]], n_codes=1
+    )
     assert window_sums(edges, np.array([1]), window=0).tolist() == [inside]
 
 
@@ -59,7 +73,7 @@ def test_an_event_visible_only_after_it_left_the_window_never_counts():
         np.array([10]),
         query_codes=np.zeros(30, int),
         as_of=np.arange(30),
-        widths=[10, 11],
+        spans=[Span(0, w) for w in [10, 11]],
         n_codes=1,
     )
     assert window_sums(edges, np.array([1]), window=0).sum() == 0
@@ -70,7 +84,13 @@ def test_prefixes_may_wrap_where_the_window_itself_fits():
     values = np.full(5000, 2**52, dtype=np.int64)
     moment = np.arange(5000)
     edges = window_edges(
-        np.zeros(5000, int), moment, moment, query_codes=np.array([0]), as_of=np.array([5000]), widths=[3], n_codes=1
+        np.zeros(5000, int),
+        moment,
+        moment,
+        query_codes=np.array([0]),
+        as_of=np.array([5000]),
+        spans=[Span(0, w) for w in [3]],
+        n_codes=1,
     )
     assert window_sums(edges, values, window=0).tolist() == [3 * 2**52]
 
@@ -78,7 +98,13 @@ def test_prefixes_may_wrap_where_the_window_itself_fits():
 def test_no_events_at_all_give_zeros():
     nothing = np.empty(0, dtype=np.int64)
     edges = window_edges(
-        nothing, nothing, nothing, query_codes=np.array([0, 1]), as_of=np.array([5, 6]), widths=[2], n_codes=2
+        nothing,
+        nothing,
+        nothing,
+        query_codes=np.array([0, 1]),
+        as_of=np.array([5, 6]),
+        spans=[Span(0, w) for w in [2]],
+        n_codes=2,
     )
     assert window_sums(edges, nothing, window=0).tolist() == [0, 0]
     assert last_seen(edges, nothing, nothing, present=nothing.astype(bool))[1].tolist() == [False, False]
@@ -92,7 +118,9 @@ def test_last_seen_equals_brute_force(seed):
     visible = event + rng.choice([0, 0, 40], n)
     present = rng.random(n) < 0.7
     query_codes, as_of = rng.integers(0, 7, 150), rng.integers(-10, 600, 150)
-    edges = window_edges(codes, event, visible, query_codes=query_codes, as_of=as_of, widths=[1], n_codes=7)
+    edges = window_edges(
+        codes, event, visible, query_codes=query_codes, as_of=as_of, spans=[Span(0, w) for w in [1]], n_codes=7
+    )
     last, found = last_seen(edges, codes, event, present=present)
     for i, (code, at) in enumerate(zip(query_codes, as_of, strict=True)):
         seen = event[(codes == code) & (visible < at) & present]

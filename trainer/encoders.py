@@ -100,7 +100,7 @@ def input_fields(
     numbers = tuple(
         Number(f.name, log=f.type == "bigint" or (f.type == "double" and f.unit == "s"))
         for f in features
-        if f.name not in sizes
+        if f.name not in sizes and not f.type.startswith("array")  # lists are for models of sequences
     )
     return categories, numbers
 

@@ -12,7 +12,7 @@ from benchmarks.contenders.common import Job, bench_session, contend
 from benchmarks.contenders.spark_tiles import read
 from benchmarks.names import COUNTED, ENTITIES, SUMMED, WINDOWS, feature_names
 from features.build import build_features
-from features.tiles import packed_tiles_of_files
+from features.tiles import packed_tiles_of_files, tile_spec
 from headrace.arrowfiles import WRITTEN_SCHEMA, file_tasks, parquet_sink
 from headrace.config import FeaturesConfig, Metric
 from headrace.config.columns import group_columns
@@ -49,7 +49,8 @@ def build(job: Job) -> None:
     fields = [t.StructField("impression_id", t.LongType()), *[t.StructField(f.name, kinds[f.type]) for f in columns]]
     schema = t.StructType([*fields, t.StructField("ds", t.DateType())])
     rows = read(spark, job.world, "spine").select("impression_id", "user_id", "item_id", "request_ts")
-    tiles = packed_tiles_of_files(tasks, features, names=list(features.groups), partitions=_PARTITIONS)
+    specs = [tile_spec(features, name) for name in features.groups]
+    tiles = packed_tiles_of_files(tasks, specs, metrics=features.metrics, partitions=_PARTITIONS)
     written = build_features(
         rows.withColumn("ds", F.to_date("request_ts")),
         {"user": [tiles], "item": []},

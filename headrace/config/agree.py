@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from headrace.config.columns import value_types
 from headrace.durations import duration_name
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def check_agreement(config: "Config") -> None:
     _check_actions(config)
     _check_units(config)
     _check_segments(config)
+    _check_conditions(config)
+    _check_kept_columns(config)
     _check_midnight(config)
     _check_unique_names(config)
     _check_slices(config)
@@ -63,11 +66,45 @@ def _check_segments(config: "Config") -> None:
             raise ValueError(
                 f"features.groups.{name}.segment: found {group.segment!r}, wanted {source}.<one of {columns[source]}>"
             )
-    authors = any(g.entity == "author" for g in config.features.groups.values())
+    groups = config.features.groups.values()
+    authors = any(g.entity == "author" or "author_id" in g.columns_of for g in groups)
     if authors and config.profiles.item.columns.get("author_id") != "bigint":
         raise ValueError(
-            "profiles.item.columns: found no author_id: bigint, wanted it because a group has entity: author"
+            "profiles.item.columns: found no author_id: bigint, wanted it because a group has entity: author or keeps author_id"
         )
+
+
+def _check_conditions(config: "Config") -> None:
+    known = {f"impression.{c}": "string" for c in IMPRESSION_SEGMENTS} | {"impression.position": "int"}
+    known |= {c: kind for c, kind in value_types(config).items() if "." in c} | {"value": "double"}
+    for name, metric in config.features.metrics.items():
+        for condition in metric.where:
+            where = f"features.metrics.{name}.where"
+            kind = known.get(condition.column)
+            if kind is None or kind == "timestamp":
+                fits = sorted(c for c, k in known.items() if k != "timestamp")
+                raise ValueError(f"{where}: found {condition.column!r}, wanted one of {fits}")
+            texts = all(isinstance(v, str) for v in condition.literals)
+            numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in condition.literals)
+            if not (texts if kind == "string" else numbers):
+                raise ValueError(
+                    f"{where}: found {condition.words}, wanted {'a text (quote it)' if kind == 'string' else 'a number'} "
+                    f"to compare {condition.column} ({kind}) with"
+                )
+            if condition.column == "value" and metric.action not in config.ingest.value_actions:
+                raise ValueError(
+                    f"{where}: found value on {metric.action!r}, which carries none, "
+                    f"wanted an action of ingest.value_actions {config.ingest.value_actions}"
+                )
+
+
+def _check_kept_columns(config: "Config") -> None:
+    types = value_types(config)
+    fits = sorted(c for c, kind in types.items() if kind in ("string", "int", "bigint"))
+    for name, group in config.features.groups.items():
+        unknown = [c for c in group.columns_of if c not in fits]
+        if unknown:
+            raise ValueError(f"features.groups.{name}: found of: {unknown[0]!r}, wanted one of {fits}")
 
 
 def _check_midnight(config: "Config") -> None:

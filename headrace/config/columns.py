@@ -1,17 +1,16 @@
 """The one place where feature columns get their names, types, units and defaults."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-from headrace.durations import duration_name
+from headrace.config.cells import Cell, group_cells
 
 if TYPE_CHECKING:
     from headrace.config.groups import FeaturesConfig, Group
     from headrace.config.model import Config
 
-__all__ = ["RESERVED", "Feature", "feature_columns", "group_columns", "source_columns"]
-
-FeatureType = Literal["bigint", "double", "int", "string", "boolean"]
+__all__ = ["RESERVED", "Feature", "feature_columns", "group_columns", "source_columns", "value_types"]
 
 RESERVED = frozenset(
     [
@@ -30,8 +29,8 @@ RESERVED = frozenset(
         "feature_states",
     ]
 )
-_CONTEXT_TYPES: dict[str, FeatureType] = {"position": "int"}
-_CLOCK: tuple[tuple[str, FeatureType, str], ...] = (
+_CONTEXT_TYPES: dict[str, str] = {"position": "int"}
+_CLOCK: tuple[tuple[str, str, str], ...] = (
     ("context_hour", "int", "hour of the local day"),
     ("context_weekday", "int", "1 = Monday .. 7 = Sunday"),
     ("context_is_weekend", "boolean", ""),
@@ -46,7 +45,7 @@ class Feature:
     Attributes
     ----------
     name, type, unit : str
-        Column name, Spark SQL type and the unit of its numbers.
+        Column name, Spark SQL type (bigint, double, int, string, boolean, or array<...>) and the unit of its numbers.
     source : str
         `group:<name>`, `profile:user`, `profile:item` or `context`.
     default : float | str | None
@@ -56,7 +55,7 @@ class Feature:
     """
 
     name: str
-    type: FeatureType
+    type: str
     unit: str
     source: str
     default: float | str | None
@@ -69,7 +68,7 @@ def feature_columns(config: "Config") -> list[Feature]:
     for entity in ("user", "item"):
         found += _profile_columns(config, entity)
     for name, group in config.features.groups.items():
-        found += group_columns(config.features, name, group)
+        found += group_columns(config.features, name, group, types=value_types(config))
     return found
 
 
@@ -99,46 +98,80 @@ def _profile_columns(config: "Config", entity: str) -> list[Feature]:
     return columns
 
 
-def group_columns(features: "FeaturesConfig", name: str, group: "Group") -> list[Feature]:
-    """Generated columns of one group: windows innermost, so that one metric's windows stand together."""
+def value_types(config: "Config") -> dict[str, str]:
+    """Spark type of every column that `of` may name, and of the value itself (ids, `user.<column>`, `item.<column>`)."""
+    ids = dict.fromkeys(("user_id", "item_id", "author_id"), "bigint")
+    profiles = {
+        f"{entity}.{column}": kind
+        for entity in ("user", "item")
+        for column, kind in getattr(config.profiles, entity).columns.items()
+    }
+    return ids | profiles
+
+
+def group_columns(
+    features: "FeaturesConfig", name: str, group: "Group", *, types: Mapping[str, str] | None = None
+) -> list[Feature]:
+    """Generated columns of one group; `types` is `value_types`, needed where a column keeps values of a profile."""
     defaults = {**features.defaults, **group.defaults}
+    return [
+        Feature(
+            cell.name,
+            _kind(cell, types or {}),
+            _unit(cell, features),
+            f"group:{name}",
+            _default(cell, defaults),
+            _definition(cell),
+        )
+        for cell in group_cells(group)
+    ]
 
-    def make(stem: str, aggregate: str, unit: str, what: str) -> list[Feature]:
-        kind: FeatureType = "bigint" if aggregate == "count" else "double"
-        default = defaults.get(aggregate)  # type: ignore[call-overload]
-        if default is not None and kind == "bigint":
-            default = int(default)
-        return [
-            Feature(
-                f"{group.prefix}_{stem}_{duration_name(w)}",
-                kind,
-                unit,
-                f"group:{name}",
-                default,
-                f"{what} in [as_of - {duration_name(w)}, as_of)",
-            )
-            for w in group.windows
-        ]
 
-    columns: list[Feature] = []
-    units = {m: features.metrics[m].unit for m in group.metric_names}
-    for m in group.count:
-        columns += make(f"{m}_count", "count", "events", f"number of {m} events")
-    for m in group.sum:
-        columns += make(f"{m}_sum", "sum", units[m], f"sum of {m}")
-    for m in group.mean:
-        columns += make(f"{m}_mean", "mean", units[m], f"mean of {m}")
-    for rate in group.rates:
-        aggregate = "rate" if rate.strength is None else "rate_smoothed"
-        what = f"{rate.numerator} per {rate.denominator}"
-        if rate.strength is not None:
-            what += f", smoothed with k = {rate.strength:g} and the population's rate"
-        columns += make(rate.name, aggregate, "ratio", what)
-    for m in group.recency:
-        what = f"as_of - last visible {m}"
-        column = f"{group.prefix}_{m}_recency_s"
-        columns.append(Feature(column, "double", "s", f"group:{name}", defaults.get("recency"), what))
-    return columns
+def _kind(cell: Cell, types: Mapping[str, str]) -> str:
+    if cell.aggregate in ("count", "distinct"):
+        return "bigint"
+    if cell.aggregate not in ("last_k", "top_k"):
+        return "double"
+    inside = {"times": "timestamp", "counts": "bigint"}.get(cell.part) or types.get(cell.of, "bigint")
+    return f"array<{inside}>"
+
+
+def _unit(cell: Cell, features: "FeaturesConfig") -> str:
+    if cell.aggregate in ("count", "distinct") or cell.part == "counts":
+        return {"distinct": "values"}.get(cell.aggregate, "events")
+    if cell.aggregate in ("rate", "rate_smoothed", "share", "trend"):
+        return "ratio"
+    if cell.aggregate in ("recency", "age"):
+        return "s"
+    unit = features.metrics[cell.metric].unit
+    return f"{unit}^2" if cell.aggregate == "variance" and unit else "" if cell.of else unit
+
+
+def _default(cell: Cell, defaults: Mapping[Any, float]) -> float | None:
+    default = defaults.get(cell.aggregate)
+    return int(default) if default is not None and cell.aggregate in ("count", "distinct") else default
+
+
+def _definition(cell: Cell) -> str:
+    where = f" {cell.window.words}" if cell.window else ""
+    m, of = cell.metric, cell.of
+    words = {
+        "count": f"number of {m} events{where}",
+        "rate": f"{m} per {cell.over}{where}",
+        "rate_smoothed": f"{m} per {cell.over}, smoothed with k = {cell.strength or 0:g} and the population's rate{where}",
+        "share": f"{m} events of the segment per {m} event of the key{where}",
+        "trend": f"{m} per {cell.over}{where}, per the same {cell.longer.words if cell.longer else ''}",
+        "first": f"value of the earliest {m}{where}",
+        "last": f"value of the latest {m}{where}",
+        "quantile": f"value that {cell.quantile:g} of {m} do not exceed{where}, within 1 %",
+        "recency": f"as_of - last visible {m}",
+        "age": f"as_of - first visible {m}",
+        "distinct": f"different {of} of {m}{where}; exact below {cell.k}",
+        "top_k": f"the {cell.k} most frequent {of} of {m}{where}" + (", how often each" * (cell.part == "counts")),
+        "last_k": f"{of} of the last {cell.k} visible {m}, newest first{', each once' * cell.distinct}"
+        + (", their event_ts" * (cell.part == "times")),
+    }
+    return words.get(cell.aggregate, f"{cell.aggregate} of {m}{where}")
 
 
 def source_columns(features: list[Feature], source: str) -> list[Feature]:

@@ -38,10 +38,10 @@ def load_config(path: str | Path | None = None, *, settings: Sequence[str] = ())
     origins = [(str(file), layer) for file, layer in _layers(source, seen=())]
     origins += [("--set", _parse_setting(s)) for s in settings]
     values: dict[str, Any] = {}
-    for _, layer in list(origins):
+    for file, layer in list(origins):
         if isinstance(layer.get("features"), str):
             values.pop("features", None)  # a path replaces the groups below it, a mapping changes them
-        values = _merge(values, _with_features(layer, origins))
+        values = _merge(values, _with_features(layer, origins, file=file))
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -57,7 +57,8 @@ def _read(path: Path) -> dict[str, Any]:
             remedy="check --config, or start from conf/local.yaml",
         )
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+        with path.open(encoding="utf-8") as stream:  # a stream, so that complaints name the file
+            loaded = yaml.load(stream, Loader=_UniqueKeys)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(
             str(path), found=" ".join(str(error).split()), wanted="valid YAML", remedy="mend it"
@@ -96,9 +97,20 @@ def _layers(path: Path, *, seen: tuple[Path, ...]) -> list[tuple[Path, dict[str,
             layer[key] = _anchor(layer[key], key=key, file=path)
     if parent is None:
         return [(path, layer)]
-    parent_path = path.parent / str(parent)
-    if not parent_path.is_file() and (conf_dir() / str(parent)).is_file():
-        parent_path = conf_dir() / str(parent)
+    if not isinstance(parent, str):
+        raise ConfigError(
+            f"{path}: extends", found=repr(parent), wanted="one file name", remedy="name the file to extend"
+        )
+    parent_path = path.parent / parent
+    if not parent_path.is_file():
+        parent_path = conf_dir() / parent
+    if not parent_path.is_file():
+        raise ConfigError(
+            f"{path}: extends",
+            found=f"no file {parent}, neither beside it nor among the shipped ones",
+            wanted="a configuration file to build on",
+            remedy="correct the name; extends: base.yaml is the usual one",
+        )
     return [*_layers(parent_path, seen=(*seen, path.resolve())), (path, layer)]
 
 
@@ -139,11 +151,18 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _with_features(layer: dict[str, Any], origins: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def _with_features(layer: dict[str, Any], origins: list[tuple[str, dict[str, Any]]], *, file: str) -> dict[str, Any]:
     """A path under `features` becomes the groups it names."""
     path = layer.get("features")
     if not isinstance(path, str):
         return layer
+    if not Path(path).is_file():
+        raise ConfigError(
+            f"{file}: features",
+            found=f"no file {Path(path).name}, neither beside it nor among the shipped ones",
+            wanted="a YAML file of feature groups",
+            remedy="correct the path, or start from conf/features.yaml",
+        )
     loaded = _read(Path(path))
     origins.insert(0, (path, {"features": loaded}))
     return {**layer, "features": loaded}

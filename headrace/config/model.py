@@ -27,7 +27,8 @@ __all__ = [
 ]
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Probability = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(gt=0, le=1, strict=True)]
+_PROFILE_OWN = {"user_id", "item_id", "valid_from", "valid_to", "sets_valid_to", "landed_us", "from_us", "to_us", "ds"}
 ColumnType = Literal["string", "int", "bigint", "double", "timestamp"]
 ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -47,6 +48,8 @@ def _known_timezone(name: str) -> str:
 def _plain_path(path: str) -> str:
     """Readers of Delta tables take some characters for escapes or patterns, and fail late."""
     whole = path if "://" in path else str(Path(path).absolute())
+    if not path.strip() or "~" in Path(path).parts:
+        raise ValueError(f"found {path!r}, wanted a whole path; the shell alone expands ~")
     odd = re.findall(r"%[0-9A-Fa-f]{2}|[][{}^|*?\\\\#\n]" + (r"|\s" if "://" in path else ""), whole)
     if odd:
         raise ValueError(f"found {whole!r}, wanted a path without {' '.join(map(repr, dict.fromkeys(odd)))}")
@@ -84,6 +87,13 @@ class Profile(Strict):
 
     columns: dict[ColumnName, ColumnType]
     tolerance: Duration
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> "Profile":
+        taken = sorted(_PROFILE_OWN & set(self.columns))
+        if taken:
+            raise ValueError(f"columns: found {taken}, wanted names that profile tables do not use themselves")
+        return self
 
 
 class ProfilesConfig(Strict):
@@ -169,7 +179,7 @@ class Config(Strict):
     """One validated configuration: base.yaml, overlays and --set, with the feature groups resolved."""
 
     root: Annotated[str, AfterValidator(_plain_path)]
-    landing: str
+    landing: Annotated[str, AfterValidator(_plain_path)]
     features: FeaturesConfig
     timezone: Annotated[str, AfterValidator(_known_timezone)]
     country: Annotated[str | None, AfterValidator(_known_country)]
