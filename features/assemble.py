@@ -1,7 +1,8 @@
 """Reads what labels and features need, joined and as of the right moment; frames in one place, no writing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -12,14 +13,15 @@ from features.context import holiday_dates, with_context
 from features.groupstats import GroupPlan
 from features.profiles import join_profile, profile_timeline
 from features.skew import hot_authors, hot_keys
+from features.snapshots import priors, snapshot, snapshot_moments
 from features.tilefiles import packed_populations, packed_tile_files
 from headrace import tables
 from headrace.arrowfiles import file_tasks
 from headrace.config import Config, feature_columns, value_types
 from headrace.exchange import Hot
-from schemas.tables import table
+from schemas.tables import Table, table
 
-__all__ = ["spine_features", "timeline"]
+__all__ = ["group_snapshots", "snapshot_tables", "spine_features", "timeline"]
 
 _ROWS_WORTH_A_LOOK = 1_000_000
 _BYTES_PER_TILE, _BYTES_PER_ROW, _PARTITION_BYTES = 120, 1500, 128 << 20
@@ -70,6 +72,32 @@ def spine_features(
         hot=hot,
         sink=sink,
     )
+
+
+def snapshot_tables(config: Config, group: str) -> list[str]:
+    """Tables of one group's snapshot; priors only where a rate is smoothed."""
+    smoothed = config.features.groups[group].rate_smoothed
+    return [f"stats_{group}", *([f"priors_{group}"] if smoothed else [])]
+
+
+def group_snapshots(
+    spark: SparkSession, config: Config, made: Mapping[str, Table], *, days: Sequence[date]
+) -> Iterator[tuple[str, Callable[..., DataFrame]]]:
+    """Each table of `snapshot_tables` and how to build it for `headrace.tables.write_files`."""
+    for plan in group_plans(config.features, types=value_types(config)):
+        moments = snapshot_moments(config.features.groups[plan.name], days, config.timezone)
+        files = {plan.name: tables.files(config, f"tiles_{plan.name}", last=max(days))}
+        rows = sum(file.rows for file in files[plan.name])
+        least = int(spark.sparkContext.defaultParallelism)
+        partitions = config.spark.partitions or max(rows * _BYTES_PER_TILE // _PARTITION_BYTES + 1, least)
+        packed = [packed_tile_files(file_tasks(spark, files), [plan], partitions=partitions)]
+        if plan.population_metrics:
+            packed.append(packed_populations(file_tasks(spark, files), [plan], partitions=partitions))
+            everyone = packed_populations(file_tasks(spark, files), [plan], partitions=1)
+            name = f"priors_{plan.name}"
+            yield name, partial(priors, everyone, plan, moments=moments, schema=made[name].schema)
+        name = f"stats_{plan.name}"
+        yield name, partial(snapshot, packed, plan, moments=moments, partitions=partitions, schema=made[name].schema)
 
 
 def _hot(

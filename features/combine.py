@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from features.facts import Facts, lift, ragged_of, unite
 from features.windows import Ints, sort_order
 from headrace.config import Measure
+from headrace.errors import InputError
 
 __all__ = ["EVENT_COLUMNS", "TileSpec", "combine_events", "merge_tiles"]
 
@@ -38,6 +39,7 @@ class TileSpec:
         What a tile holds.
     bits : metric -> bit
         An event belongs to a metric iff that bit of its `matches` is set.
+    most_segments : number of segment values that a batch or a partition may hold
     """
 
     name: str
@@ -47,6 +49,7 @@ class TileSpec:
     delay_us: int
     measures: tuple[Measure, ...]
     bits: dict[str, int]
+    most_segments: int = 100_000
 
     @property
     def grain(self) -> list[str]:
@@ -107,7 +110,20 @@ def merge_tiles(partial: pa.Table, spec: TileSpec) -> pa.Table:
     return _tiles(placed, _ints(partial, "known_ts"), facts, spec)
 
 
+def _check_segments(column: pa.ChunkedArray, spec: TileSpec) -> None:
+    values = pc.count_distinct(column).as_py()
+    if values > spec.most_segments:
+        raise InputError(
+            f"group {spec.name}: segment {spec.segment}",
+            found=f"{values} values in one part of the log",
+            wanted=f"at most {spec.most_segments} (max_segment_values in features.yaml)",
+            remedy="segment by a column of few values, or raise the limit",
+        )
+
+
 def _tiles(placed: "_Columns", known: Ints, facts: Callable[[Measure], Facts], spec: TileSpec) -> pa.Table:
+    if spec.segment is not None:
+        _check_segments(placed["segment"], spec)
     order, starts = _groups(placed)
     made = _firsts(placed, order[starts], tick_us=spec.tick_us)
     earliest = np.minimum.reduceat(known[order], starts) if len(starts) else known[:0]

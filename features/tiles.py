@@ -147,6 +147,7 @@ def tile_spec(features: FeaturesConfig, name: str, *, types: dict[str, str] | No
         delay_us=micros(group.delay),
         measures=tuple(measures_of(group_cells(group), types=types or {})),
         bits={metric: place for place, metric in enumerate(features.metrics)},
+        most_segments=features.max_segment_values,
     )
 
 

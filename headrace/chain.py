@@ -23,7 +23,7 @@ from schemas.landing import landed_days, landing_digest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["STEPS", "Plan", "Step", "StepOutcome", "plan_run", "run_step"]
+__all__ = ["SIDE_STEPS", "STEPS", "Plan", "Step", "StepOutcome", "plan_run", "run_step", "step_named"]
 
 PROFILES = ("user_profile", "item_profile")
 
@@ -138,6 +138,14 @@ def _features_inputs(known: Known, day: date) -> dict[str, str]:
     return found | _profile_inputs(known, next_day)
 
 
+def _stats_inputs(known: Known, day: date) -> dict[str, str]:
+    history = known.ingested(day) | {day}
+    return {
+        f"tiles_{name}/ds<={day}": known.outputs("tiles", f"tiles_{name}", last=day, days=history)
+        for name in known.config.features.groups
+    }
+
+
 def _coverage_inputs(known: Known, day: date) -> dict[str, str]:
     return {f"training_set/ds={day}": known.output("features", "training_set", day)}
 
@@ -159,6 +167,12 @@ STEPS: tuple[Step, ...] = (
     Step("coverage", _coverage_inputs),
     Step("publish", _publish_inputs),
 )
+SIDE_STEPS: tuple[Step, ...] = (Step("stats", _stats_inputs),)  # beside the chain: no training set needs them
+
+
+def step_named(name: str) -> Step:
+    """A step of the chain, or beside it."""
+    return next(step for step in (*STEPS, *SIDE_STEPS) if step.name == name)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ __all__ = ["PARTS", "check_built", "check_horizon", "check_maturity", "is_curren
 PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's result depends on
     "ingest": ("timezone", "start_ds", "ingest", "profiles"),
     "tiles": ("timezone", "features", "profiles"),
+    "stats": ("timezone", "features", "profiles"),
     "labels": ("timezone", "labels", "profiles"),
     "sample": ("labels", "sampling"),
     "features": ("timezone", "country", "features", "profiles", "context"),

@@ -92,6 +92,7 @@ def _step_command(name: str, text: str) -> None:
 for _name, _text in {
     "ingest": "Landing files to conformed tables; bad rows to quarantine.",
     "tiles": "Events to hourly tiles, one table per feature group.",
+    "stats": "What the end of each day knows of every key, for serving: only rows with news.",
     "labels": "Mature impressions to labels.",
     "sample": "Labels to the spine: negatives downsampled, the rate on every row.",
     "coverage": "Six states of every feature in every slice.",

@@ -3,7 +3,15 @@
 Each class carries the exit code of the command line (docs/design.md, section 11).
 """
 
-__all__ = ["ConfigError", "GateError", "HeadraceError", "InputError"]
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["ConfigError", "GateError", "HeadraceError", "InputError", "told_by_tasks"]
+
+_TOLD = re.compile(
+    r"headrace\.errors\.(ConfigError|GateError|InputError): (.*?)\n\s*found:  (.*?)\n\s*wanted: (.*?)\n\s*do:     (.*?)(?:\n|$)"
+)
 
 
 class HeadraceError(Exception):
@@ -40,3 +48,19 @@ class InputError(HeadraceError):
     """Input missing, unreadable or not yet mature (exit 4)."""
 
     exit_code = 4
+
+
+@contextmanager
+def told_by_tasks() -> Iterator[None]:
+    """Raise again here what a task on an executor raised: Spark passes on its text only."""
+    try:
+        yield
+    except HeadraceError:
+        raise
+    except Exception as error:
+        found = _TOLD.search(str(error))
+        if found is None:
+            raise
+        kind, what, *facts = found.groups()
+        known = {"ConfigError": ConfigError, "GateError": GateError, "InputError": InputError}
+        raise known[kind](what, **dict(zip(("found", "wanted", "remedy"), facts, strict=True))) from None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-from headrace.chain import STEPS, run_step
+from headrace.chain import run_step, step_named
 from headrace.config import load_config
 from headrace.days import day_range
 from headrace.errors import HeadraceError
@@ -48,12 +48,11 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
         from headrace.session import spark_session
 
         config = load_config(given.config, settings=given.set)
-        step = next(s for s in STEPS if s.name == name)
         days = list(day_range(given.ds - timedelta(days=given.days - 1), given.ds))
         outcome = run_step(
             lambda: spark_session(config.spark, app=f"headrace {name} {given.ds}"),
             config,
-            step,
+            step_named(name),
             days=days,
             rebuild=days if given.rebuild else [],
         )

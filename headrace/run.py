@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from headrace.chain import STEPS, StepOutcome, plan_run, run_step
+from headrace.chain import STEPS, StepOutcome, plan_run, run_step, step_named
 from headrace.config import Config, feature_columns
 from headrace.days import day_range
 from headrace.delta import is_table, read_days
@@ -50,7 +50,7 @@ def run_one(config: Config, name: str, *, ds: date, days: int, rebuild: bool, co
 
 
 def _show_step(config: Config, name: str, days: list[date], *, rebuild: list[date], console: Console) -> StepOutcome:
-    step = next(s for s in STEPS if s.name == name)
+    step = step_named(name)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     if not console.is_terminal:
         console.print(f"{name:<9} {_span(days)} ...")

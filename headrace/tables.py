@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from headrace.arrowfiles import WRITTEN_SCHEMA, parquet_sink
 from headrace.config import Config
 from headrace.delta import DeltaFile, delta_files, is_table
-from headrace.errors import ConfigError, HeadraceError
+from headrace.errors import ConfigError, HeadraceError, told_by_tasks
 from headrace.receipts import Receipt, before_writing
 from schemas.tables import Table, table
 
@@ -105,7 +105,8 @@ def write_files(config: Config, made: Table, build: Callable[..., DataFrame], *,
     before_writing()
     uri = table_uri(config, made.name)
     sink = parquet_sink(uri, to_arrow_schema(made.schema))
-    written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
+    with told_by_tasks():
+        written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
     now = int(time.time() * 1000)
     added: list[AddAction | RemoveAction] = [
         AddAction(row["path"], row["size"], {"ds": row["ds"]}, now, True, json.dumps({"numRecords": row["rows"]}))

@@ -6,7 +6,7 @@ from pyspark.sql import types as t
 
 from headrace.config import Config, Group, feature_columns, group_cells, measures_of, value_types
 
-__all__ = ["TABLES", "Table", "stats_schema", "table", "tiles_schema"]
+__all__ = ["TABLES", "Table", "priors_schema", "stats_schema", "table", "tiles_schema"]
 
 _TYPES: dict[str, t.DataType] = {
     "bigint": t.LongType(),
@@ -239,6 +239,8 @@ def table(config: Config, name: str) -> Table:
         return tiles_schema(config, group)
     if kind == "stats":
         return stats_schema(config, group)
+    if kind == "priors":
+        return priors_schema(config, group)
     raise KeyError(name)
 
 
@@ -289,14 +291,31 @@ def tiles_schema(config: Config, name: str) -> Table:
 
 
 def stats_schema(config: Config, name: str) -> Table:
-    """`stats_<group>`: one row per key (x segment) x ds, as an impression at the end of ds would see it (S23)."""
+    """`stats_<group>`: one row per key (x segment) x ds with news, as an impression at the end of ds would see it (S23)."""
     group = config.features.groups[name]
     kind = segment_type(config, group)
     lines = [f"key bigint! {group.entity}_id"] + ([f"segment {kind} {group.segment}"] if kind else [])
     features = [f for f in feature_columns(config) if f.source == f"group:{name}"]
+    lines += ["as_of timestamp! moment that the cells speak of: floor(end of ds - delay, refresh)"]
+    lines += [
+        "touched_ts timestamp tile in which the newest event of the row became visible; null: no event, a key alone"
+    ]
     lines += [f"{f.name} {f.type} {f.definition}" for f in features] + ["ds date! day"]
-    grain = f"{group.entity}_id{' x segment' if kind else ''} x ds"
+    grain = f"{group.entity}_id{' x segment' if kind else ''} x ds on which a cell changed since the day before"
     return _table(f"stats_{name}", grain, f"key{' segment' if kind else ''} ds", "\n".join(lines))
+
+
+def priors_schema(config: Config, name: str) -> Table:
+    """`priors_<group>`: the population's rates of one moment, for segments that a key has not met (S23)."""
+    group = config.features.groups[name]
+    kind = segment_type(config, group)
+    smoothed = [c for c in group_cells(group) if c.aggregate == "rate_smoothed"]
+    lines = [f"segment {kind} {group.segment}"] if kind else []
+    lines += ["as_of timestamp! moment that the rates speak of"]
+    lines += [f"{c.name} double {c.metric} per {c.over} of all keys" for c in smoothed] + ["ds date! day"]
+    return _table(
+        f"priors_{name}", f"{'segment x ' if kind else ''}ds", f"{'segment ' if kind else ''}ds", "\n".join(lines)
+    )
 
 
 _IMPRESSION_PART = """

@@ -148,6 +148,19 @@ def test_the_training_set_is_the_same_at_any_number_of_partitions(spark, world, 
     assert built == {day: latest_receipts(config)["features", day].outputs["training_set"] for day in days}
 
 
+def test_the_training_set_is_the_same_whoever_is_called_hot(spark, world, monkeypatch):
+    from features import assemble
+    from headrace import tables
+
+    config, _ = world
+    monkeypatch.setattr(assemble, "_ROWS_WORTH_A_LOOK", 0)
+    other = config.model_copy(update={"spark": config.spark.model_copy(update={"partitions": 6})})
+    hot = assemble._hot(spark, other, ["user", "item", "author"], days=[LAST], partitions=6)
+    assert all(len(hot[entity]) > 1 for entity in hot)
+    built = tables.content_hashes(assemble.spine_features(spark, other, days=[LAST]), days=[LAST])
+    assert built == {LAST: latest_receipts(config)["features", LAST].outputs["training_set"]}
+
+
 def test_days_built_one_by_one_give_the_same_hashes_as_all_at_once(spark, world, tmp_path):
     config, _ = world
     (tmp_path / "landing").symlink_to(config.landing)

@@ -1,6 +1,7 @@
 """Partial tiles against a dictionary, without Spark: any split of the events into batches gives the same tiles."""
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from features.combine import TileSpec, combine_events, merge_tiles
 from headrace.config import Measure
+from headrace.errors import InputError
 
 HOUR = 3_600_000_000
 COUNTED = (("click", 1), ("impression", 0))
@@ -93,3 +95,10 @@ def test_a_batch_without_a_key_makes_no_tile():
     events = some_events(1, wide=False).slice(0, 10)
     events = events.set_column(0, "user_id", pa.nulls(10, pa.int64()))
     assert combine_events(events, spec_of(segment=None, tick_us=HOUR)).num_rows == 0
+
+
+def test_a_segment_of_too_many_values_is_refused():
+    events, spec = some_events(1, wide=False), replace(spec_of(segment="category", tick_us=HOUR), most_segments=3)
+    assert combine_events(events, spec).num_rows > 0  # null is no value
+    with pytest.raises(InputError, match="max_segment_values"):
+        combine_events(events, replace(spec, most_segments=2))

@@ -161,6 +161,7 @@ class FeaturesConfig(_Strict):
     """All groups over one tile size."""
 
     tile: Duration
+    max_segment_values: Annotated[int, Field(ge=1)] = 100_000
     metrics: dict[Name, Metric]
     defaults: dict[Aggregate, float] = {}
     groups: dict[Name, Group]
