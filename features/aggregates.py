@@ -174,7 +174,7 @@ def _edge(group: _Group, cell: Cell) -> pa.Array:
 
 
 def _recency(group: _Group, cell: Cell) -> pa.Array:
-    own, column = group.own, group.own.tiles.column(f"{cell.metric}_last_ts")
+    own, column = group.own.lasting, group.own.lasting.tiles.column(f"{cell.metric}_last_ts")
     present = np.asarray(column.is_valid().to_numpy())
     moments = np.asarray(column.fill_null(0).to_numpy(), dtype=np.int64)
     last, found = last_seen(own.edges, own.codes, moments, present=present)
@@ -182,7 +182,7 @@ def _recency(group: _Group, cell: Cell) -> pa.Array:
 
 
 def _age(group: _Group, cell: Cell) -> pa.Array:
-    points = group.own.value_points(f"{cell.metric}_first_ts")
+    points = group.own.lasting.value_points(f"{cell.metric}_first_ts")
     first, found = extremes(points, group.own.queries, _EVER, largest=False)
     elapsed = group.own.queries.as_of * group.own.tick - np.where(found, first, 0)
     return group.rows(elapsed / MICROUNITS, valid=found)
@@ -252,7 +252,7 @@ def _top_k(group: _Group, cell: Cell) -> pa.Array:
 def _last_k(group: _Group, cell: Cell) -> pa.Array:
     once = "_distinct" if cell.distinct else ""
     column = f"{cell.metric}_last_{cell.k}{once}_{cell.of.replace('.', '_')}"
-    points, distinct, queries = group.own.moment_points(f"{column}_values", f"{column}_ts")
+    points, distinct, queries = group.own.lasting.moment_points(f"{column}_values", f"{column}_ts")
     query, point = newest(points, queries, k=cell.k, distinct=cell.distinct)
     if cell.part == "times":
         return group.lists(query, pa.array(points.event[point]))

@@ -11,17 +11,20 @@ from features.build import Sink, build_features, by_entity, group_plans
 from features.clock import to_micros
 from features.context import holiday_dates, with_context
 from features.groupstats import GroupPlan
+from features.nightly import needed_files, next_state, started
 from features.profiles import join_profile, profile_timeline
+from features.reading import GroupFiles, packed_files, spine_files, state_moment, state_start
 from features.skew import hot_authors, hot_keys
 from features.snapshots import priors, snapshot, snapshot_moments
-from features.tilefiles import packed_populations, packed_tile_files
+from features.tilefiles import packed_populations, packed_state_files, packed_tile_files
 from headrace import tables
 from headrace.arrowfiles import file_tasks
+from headrace.chain import up_to_date
 from headrace.config import Config, feature_columns, value_types
 from headrace.exchange import Hot
 from schemas.tables import Table, table
 
-__all__ = ["group_snapshots", "snapshot_tables", "spine_features", "timeline"]
+__all__ = ["group_snapshots", "snapshot_tables", "spine_features", "state_build", "timeline"]
 
 _ROWS_WORTH_A_LOOK = 1_000_000
 _BYTES_PER_TILE, _BYTES_PER_ROW, _PARTITION_BYTES = 120, 1500, 128 << 20
@@ -53,11 +56,14 @@ def spine_features(
     years = range(min(days).year - 1, max(days).year + 2)
     rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
     partitions = _partitions(spark, config, days=days, last=next_day)
-    by = by_entity(group_plans(config.features, types=value_types(config)))
+    groups = spine_files(config, days=days, states=up_to_date(config, "state"))
+    by = by_entity([group.plan for group in groups])
     hot = _hot(spark, config, list(by), days=days, partitions=partitions)
     tiles = {
-        entity: _entity_tiles(spark, config, plans, last=next_day, partitions=partitions, hot=hot.get(entity))
-        for entity, plans in by.items()
+        entity: packed_files(
+            spark, [g for g in groups if g.plan.entity == entity], partitions=partitions, hot=hot.get(entity)
+        )
+        for entity in by
     }
     return build_features(
         rows,
@@ -70,6 +76,7 @@ def spine_features(
         schema=table(config, "training_set").schema,
         types=value_types(config),
         hot=hot,
+        plans=[group.plan for group in groups],
         sink=sink,
     )
 
@@ -87,9 +94,7 @@ def group_snapshots(
     for plan in group_plans(config.features, types=value_types(config)):
         moments = snapshot_moments(config.features.groups[plan.name], days, config.timezone)
         files = {plan.name: tables.files(config, f"tiles_{plan.name}", last=max(days))}
-        rows = sum(file.rows for file in files[plan.name])
-        least = int(spark.sparkContext.defaultParallelism)
-        partitions = config.spark.partitions or max(rows * _BYTES_PER_TILE // _PARTITION_BYTES + 1, least)
+        partitions = _tasks(spark, config, sum(file.rows for file in files[plan.name]))
         packed = [packed_tile_files(file_tasks(spark, files), [plan], partitions=partitions)]
         if plan.population_metrics:
             packed.append(packed_populations(file_tasks(spark, files), [plan], partitions=partitions))
@@ -98,6 +103,31 @@ def group_snapshots(
             yield name, partial(priors, everyone, plan, moments=moments, schema=made[name].schema)
         name = f"stats_{plan.name}"
         yield name, partial(snapshot, packed, plan, moments=moments, partitions=partitions, schema=made[name].schema)
+
+
+def state_build(
+    spark: SparkSession, config: Config, plan: GroupPlan, made: Table, *, day: date, states: Sequence[date]
+) -> Callable[..., DataFrame]:
+    """How to build `state_<group>` of a day for `headrace.tables.write_files`, from the latest of `states` before it."""
+    moment = state_moment(config, plan.name, day)
+    files = tables.files(config, f"tiles_{plan.name}", last=day)
+    start = state_start(config, plan.name, [s for s in states if s < day], until=moment)
+    group = GroupFiles(plan, files, [])
+    if start is not None:
+        plan = started(plan, start)
+        kept = needed_files(plan, files, first=moment, last=moment)
+        group = GroupFiles(plan, kept, tables.files(config, f"state_{plan.name}", days=[start.ds]))
+    rows = sum(file.rows for file in [*group.tiles, *group.state])
+    partitions = _tasks(spark, config, rows)
+    packed = [packed_tile_files(file_tasks(spark, {plan.name: group.tiles}), [plan], partitions=partitions)]
+    if group.state:
+        packed.append(packed_state_files(file_tasks(spark, {plan.name: group.state}), [plan], partitions=partitions))
+    return partial(next_state, packed, plan, ds=day, moment=moment, partitions=partitions, schema=made.schema)
+
+
+def _tasks(spark: SparkSession, config: Config, rows: int) -> int:
+    least = int(spark.sparkContext.defaultParallelism)
+    return config.spark.partitions or max(rows * _BYTES_PER_TILE // _PARTITION_BYTES + 1, least)
 
 
 def _hot(
@@ -116,19 +146,6 @@ def _hot(
         items = tables.read(spark, config, "spine", days=days).select("item_id")
         hot["author"] = hot_authors(items, authors, rows=rows, partitions=partitions)
     return hot
-
-
-def _entity_tiles(
-    spark: SparkSession, config: Config, plans: Sequence[GroupPlan], *, last: date, partitions: int, hot: Hot | None
-) -> list[DataFrame]:
-    """Tiles of one entity's groups up to the landing day `last`, straight from their files, and their populations."""
-    files = {plan.name: tables.files(config, f"tiles_{plan.name}", last=last) for plan in plans}
-    packed = [packed_tile_files(file_tasks(spark, files), plans, partitions=partitions, hot=hot)]
-    smoothed = [plan for plan in plans if plan.population_metrics]
-    if smoothed:
-        tasks = file_tasks(spark, {plan.name: files[plan.name] for plan in smoothed})
-        packed.append(packed_populations(tasks, smoothed, partitions=partitions))
-    return packed
 
 
 def _ages(config: Config, entity: str) -> dict[str, F.Column]:  # type: ignore[name-defined]

@@ -17,7 +17,14 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from features.clock import as_of_micros
-from features.groupstats import GroupPlan, group_columns, make_plan, population_tag
+from features.groupstats import (
+    GroupPlan,
+    group_columns,
+    make_plan,
+    population_state_tag,
+    population_tag,
+    state_tag,
+)
 from features.states import cell_states, fill_default
 from headrace.config import Feature, FeaturesConfig, Group
 from headrace.config.columns import source_columns
@@ -76,6 +83,7 @@ def build_features(
     schema: StructType,
     types: dict[str, str] | None = None,
     hot: Mapping[str, Hot] | None = None,
+    plans: Sequence[GroupPlan] | None = None,
     sink: tuple[Sink, str] | None = None,
 ) -> DataFrame:
     """Add the features of every group, find all states, fill the defaults.
@@ -93,13 +101,14 @@ def build_features(
     schema : of the result; its columns are taken by name
     types : headrace.config.value_types, needed where a column keeps values of a profile
     hot : entity -> hot keys (features.skew), the same with which `tiles` were packed
+    plans : `group_plans`, where some start from a state (features.nightly)
     sink : what the last step of a task does with its rows, and the schema of what it returns; None returns the rows
 
     Returns
     -------
     frame of `schema`, one row per row of `rows`, in no particular order; or what the sink returns
     """
-    plans = group_plans(features, types=types)
+    plans = list(plans) if plans is not None else group_plans(features, types=types)
     moments: dict[str, Column] = {
         _as_of_column(g): as_of_micros(F.col("request_ts"), delay=g.delay, refresh=g.refresh, timezone=timezone)
         for g in features.groups.values()
@@ -128,7 +137,12 @@ def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
         return None
     for plan in stage.plans:
         arrays, known = group_columns(
-            plan, rows, tiles=tables.get(plan.name), population=tables.get(population_tag(plan))
+            plan,
+            rows,
+            tiles=tables.get(plan.name),
+            population=tables.get(population_tag(plan)),
+            state=tables.get(state_tag(plan)),
+            population_state=tables.get(population_state_tag(plan)),
         )
         for position, array in enumerate(arrays):
             rows = rows.append_column(f"_{plan.name}_{position}", narrowed(array))
@@ -136,9 +150,14 @@ def _enrich(stage: _Stage, tables: dict[str, pa.Table]) -> pa.Table | None:
     return rows
 
 
+def _name(plan: GroupPlan) -> str:
+    return plan.name
+
+
 def _passer(stage: _Stage, send: Sink) -> Sink:
     """Enrich the rows and send them on; what belongs to a later entity goes on to its partition unopened."""
-    own = pa.array(["rows", *(tag for plan in stage.plans for tag in (plan.name, population_tag(plan)))])
+    tags = (f(plan) for plan in stage.plans for f in (_name, population_tag, state_tag, population_state_tag))
+    own = pa.array(["rows", *tags])
 
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
         mine = []

@@ -124,7 +124,7 @@ def _check_segments(column: pa.ChunkedArray, spec: TileSpec) -> None:
 def _tiles(placed: "_Columns", known: Ints, facts: Callable[[Measure], Facts], spec: TileSpec) -> pa.Table:
     if spec.segment is not None:
         _check_segments(placed["segment"], spec)
-    order, starts = _groups(placed)
+    order, starts = group_rows(placed)
     made = _firsts(placed, order[starts], tick_us=spec.tick_us)
     earliest = np.minimum.reduceat(known[order], starts) if len(starts) else known[:0]
     made["known_ts"] = pa.array(earliest)
@@ -148,7 +148,7 @@ def _firsts(placed: _Columns, rows: Ints, *, tick_us: int) -> dict[str, pa.Chunk
     }
 
 
-def _groups(placed: _Columns) -> tuple[Ints, Ints]:
+def group_rows(placed: _Columns) -> tuple[Ints, Ints]:
     """Order that brings rows of one grain together, and where each run of them starts."""
     packed, span = np.zeros(len(placed["key"]), dtype=np.int64), 1
     for column in placed.values():

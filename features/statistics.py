@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from features.facts import ragged_of, ranked
 from features.ranges import Points, Queries, make_points
+from features.state import Base
 from features.windows import Edges, Ints, Span, window_edges, window_sums
 
 __all__ = ["Bools", "Floats", "Statistics", "ints"]
@@ -43,14 +44,17 @@ class Statistics:
     tick : microseconds of a tick
     spans : windows in ticks
     n_codes : all codes are below it
+    base : sums at an earlier moment; `tiles` are then those that enter or leave a window since, or are read in full
+    lasting : tiles and codes for what no window bounds; None: the same
     """
 
     def __init__(
         self, tiles: pa.Table, codes: Ints, asked: Ints, as_of: Ints, back: Ints, tick: int, spans: tuple[Span, ...],
-        n_codes: int,
+        n_codes: int, *, base: Base | None = None, lasting: tuple[pa.Table, Ints] | None = None,
     ) -> None:  # fmt: skip
         self.tiles, self.codes, self.back, self.tick, self.spans = tiles, codes, back, tick, spans
-        self.queries, self.n_codes = Queries(asked, as_of), n_codes
+        self.queries, self.n_codes, self.base = Queries(asked, as_of), n_codes, base
+        self.lasting = self if lasting is None else Statistics(*lasting, asked, as_of, back, tick, (), n_codes)
         self._sums: dict[tuple[str, int], Ints] = {}
         self._points: dict[str, _Made] = {}
 
@@ -75,13 +79,17 @@ class Statistics:
             as_of=self.queries.as_of,
             spans=self.spans,
             n_codes=self.n_codes,
+            since=None if self.base is None else self.base.since,
         )
 
     def total(self, column: str, window: int) -> Ints:
         """Window sum of a tile column, (Q,)."""
         if (column, window) not in self._sums:
             values = ints(self.tiles.column(column))
-            self._sums[column, window] = window_sums(self.edges, values, window=window)
+            total = window_sums(self.edges, values, window=window)
+            if self.base is not None:
+                total = total + self.base.sums[column, window][self.queries.codes]
+            self._sums[column, window] = total
         return self._sums[column, window]
 
     def value_points(self, column: str) -> Points:

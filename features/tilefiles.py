@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from features.groupstats import GroupPlan, population_tag
+from features.groupstats import GroupPlan, population_state_tag, population_tag, state_tag
 from headrace.arrowfiles import FileTasks, OpenPart, Piece, open_parts
 from headrace.exchange import PACKED_SCHEMA, Hot, exchange, pack, packer, unpack
 
-__all__ = ["packed_populations", "packed_tile_files"]
+__all__ = ["packed_populations", "packed_state_files", "packed_tile_files"]
 
 _Batches = Iterable[pa.RecordBatch]
 _HOURS = ("event_hour", "visible_hour")
@@ -35,6 +36,46 @@ def packed_tile_files(
             yield from send(batch for table in tables for batch in table.to_batches())
 
     return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
+
+
+def packed_state_files(
+    tasks: FileTasks, plans: Sequence[GroupPlan], *, partitions: int, hot: Hot | None = None
+) -> DataFrame:
+    """Rows of `state_<group>` of several groups of one entity by key, and of smoothed rates the sums over all keys.
+
+    Parameters
+    ----------
+    tasks : `headrace.arrowfiles.file_tasks` over files of one day's `state_<group>`, tagged with the group
+    """
+    by_name, pieces = {plan.name: plan for plan in plans}, tasks.pieces
+    columns = {plan.name: _state_columns(plan) for plan in plans}
+
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        for name, tables in _by_group(batches, pieces, columns):
+            plan = by_name[name]
+            send = packer(key="key", tag=state_tag(plan), partitions=partitions, hot=hot, copies=True)
+            for table in tables:
+                yield from send(table.to_batches())
+                if plan.population_metrics:
+                    sums = _state_sums(table, plan)
+                    yield from pack(sums, key=None, tag=population_state_tag(plan), partitions=partitions)
+
+    return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
+
+
+def _state_columns(plan: GroupPlan) -> list[str]:
+    lasting = [name for measure in plan.state.lasting for name, _, _ in measure.columns]
+    return ["key", *(["segment"] if plan.segment else []), "known_ts", *lasting, *plan.state.sums.values()]
+
+
+def _state_sums(table: pa.Table, plan: GroupPlan) -> pa.Table:
+    """Sums over all keys, per segment value; with known_ts, lists and moments left out."""
+    if plan.segment is None:
+        table = table.append_column("segment", pa.array(np.zeros(table.num_rows, np.int8)))
+    table = table.filter(table.column("segment").is_valid())
+    names = list(plan.state.sums.values())
+    sums = table.group_by(["segment"], use_threads=False).aggregate([(n, "sum") for n in names])
+    return sums.rename_columns([n.removesuffix("_sum") if n != "segment" else n for n in sums.column_names])
 
 
 def packed_populations(tasks: FileTasks, plans: Sequence[GroupPlan], *, partitions: int) -> DataFrame:

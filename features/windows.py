@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 Ints = NDArray[np.int64]
+_Mask = NDArray[np.bool_] | None
 _LIMIT = 62  # bits of a packed (code, time) that leave room for the sign
 
 
@@ -119,22 +120,27 @@ class Edges:
     entries : ends -> Entry; 0 is always there
     leaving : Ints (E,)
         Order of the events by (code, event).
+    first : Ints (Q,)
+        First position of the query's code in `leaving`.
     low : list of Ints (Q,) or None, one per span
         Events with event < as_of - ends - length, as a position in `leaving`; None without a length.
-    eligible : list of bool (E,) or None, one per span
-        Events that ever count in that span; None where all do.
+    enters, leaves : lists of bool (E,) or None, one per span
+        Events whose entry, and whose leaving, are added up; None where all are.
     """
 
     spans: tuple[Span, ...]
     entries: dict[int, Entry]
     leaving: Ints
+    first: Ints
     low: list[Ints | None]
-    eligible: list[NDArray[np.bool_] | None]
+    enters: list[_Mask]
+    leaves: list[_Mask]
 
 
 def window_edges(
-    codes: Ints, event: Ints, visible: Ints, *, query_codes: Ints, as_of: Ints, spans: Sequence[Span], n_codes: int
-) -> Edges:
+    codes: Ints, event: Ints, visible: Ints, *, query_codes: Ints, as_of: Ints, spans: Sequence[Span], n_codes: int,
+    since: int | None = None,
+) -> Edges:  # fmt: skip
     """Sort the events and search every window's edges.
 
     Parameters
@@ -146,6 +152,9 @@ def window_edges(
     spans : windows in the unit of the times
     n_codes : int
         All codes are below it.
+    since : int or None
+        Sums are then what entered minus what left from this moment on, to be added to the window's sum at it; no as_of
+        is before it, and only events that enter or leave later need to be among the events.
     """
     on_time = bool(np.array_equal(event, visible))
     axis = make_axis(event, codes=n_codes)
@@ -165,7 +174,20 @@ def window_edges(
             moment = visible if ends == 0 else np.maximum(visible, event + ends)
             entries[ends] = _entry(codes, moment, query_codes=query_codes, as_of=as_of, n_codes=n_codes)
     low = [None if s.length is None else edge(as_of - s.ends - s.length) for s in spans]
-    return Edges(tuple(spans), entries, leaving, low, [_eligible(event, visible, s, on_time) for s in spans])
+    counting = [_eligible(event, visible, s, on_time) for s in spans]
+    if since is None:
+        return Edges(tuple(spans), entries, leaving, starts, low, counting, counting)
+    enters: list[_Mask] = [
+        _both(m, np.maximum(visible, event + s.ends) >= since) for m, s in zip(counting, spans, strict=True)
+    ]
+    leaves: list[_Mask] = [
+        _both(m, event + s.ends + (s.length or 0) >= since) for m, s in zip(counting, spans, strict=True)
+    ]
+    return Edges(tuple(spans), entries, leaving, starts, low, enters, leaves)
+
+
+def _both(mask: _Mask, later: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return later if mask is None else mask & later
 
 
 def _entry(codes: Ints, moment: Ints, *, query_codes: Ints, as_of: Ints, n_codes: int) -> Entry:
@@ -186,14 +208,20 @@ def _eligible(event: Ints, visible: Ints, span: Span, on_time: bool) -> NDArray[
 
 def window_sums(edges: Edges, values: Ints, *, window: int) -> Ints:
     """Sum of `values` (E,) over span number `window` of each query: Ints (Q,)."""
-    mask, low = edges.eligible[window], edges.low[window]
+    low, enters, leaves = edges.low[window], edges.enters[window], edges.leaves[window]
     entry = edges.entries[edges.spans[window].ends]
-    counted = values if mask is None else np.where(mask, values, 0)
-    entered = _prefix(counted[entry.order])
+    entered = _prefix(_counted(values, enters)[entry.order])
     if low is None:
         return entered[entry.high] - entered[entry.start]
-    left = entered if edges.leaving is entry.order else _prefix(counted[edges.leaving])
-    return entered[entry.high] - left[low]
+    same_events = enters is leaves
+    left = entered if same_events and edges.leaving is entry.order else _prefix(_counted(values, leaves)[edges.leaving])
+    if same_events:  # both prefixes hold the same events of all codes before
+        return entered[entry.high] - left[low]
+    return (entered[entry.high] - entered[entry.start]) - (left[low] - left[edges.first])
+
+
+def _counted(values: Ints, mask: _Mask) -> Ints:
+    return values if mask is None else np.where(mask, values, 0)
 
 
 def _prefix(values: Ints) -> Ints:

@@ -5,12 +5,14 @@ writes returns one row per file, and the driver commits them all at once (headra
 that failed or ran twice are never part of the table.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,8 +25,9 @@ from headrace.errors import InputError
 __all__ = ["WRITTEN_SCHEMA", "FileTasks", "file_tasks", "open_parts", "parquet_sink"]
 
 Batches = Iterable[pa.RecordBatch]
-WRITTEN_SCHEMA = "path string, ds string, size bigint, rows bigint"
-_WRITTEN = pa.schema([("path", pa.string()), ("ds", pa.string()), ("size", pa.int64()), ("rows", pa.int64())])
+WRITTEN_SCHEMA = "path string, ds string, size bigint, stats string"
+_WRITTEN = pa.schema([("path", pa.string()), ("ds", pa.string()), ("size", pa.int64()), ("stats", pa.string())])
+_NEAR_US = 3 * 86_400_000_000
 _EPOCH = date(1970, 1, 1)
 _ROWS_PER_TASK = 16_000_000
 _BATCH_ROWS = 1 << 18
@@ -135,8 +138,13 @@ def open_parts(
             yield OpenPart(piece.tag, file, groups, piece.ds_number)
 
 
-def parquet_sink(base: str, schema: pa.Schema) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+def parquet_sink(
+    base: str, schema: pa.Schema, *, bounded: Sequence[str] = ()
+) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     """A last step that writes its rows below `base`, one file a day, and returns WRITTEN_SCHEMA rows instead.
+
+    Least and greatest values of the timestamps `bounded` go into the log. Rows that lie more than three days from their
+    day by any of them get a file of their own, so that the bounds of the others stay narrow.
 
     Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
     an error (ValueError): Parquet itself would not notice.
@@ -146,14 +154,14 @@ def parquet_sink(base: str, schema: pa.Schema) -> Callable[[Batches], Iterator[p
 
     def run(batches: Batches) -> Iterator[pa.RecordBatch]:
         system, folder = file_system(base)
-        open_files: dict[date, _DayFile] = {}
+        open_files: dict[tuple[date, bool], _DayFile] = {}
         try:
             for batch in batches:
                 _check_nulls(batch, schema)
-                for day, rows in _by_day(batch):
-                    if day not in open_files:
-                        open_files[day] = _DayFile(system, folder, day, inside, strings)
-                    open_files[day].write(rows.select(inside.names))
+                for day, far, rows in _by_day(batch, bounded):
+                    if (day, far) not in open_files:
+                        open_files[day, far] = _DayFile(system, folder, day, inside, strings, bounded)
+                    open_files[day, far].write(rows.select(inside.names))
             written = [file.finish() for file in open_files.values()]
         except BaseException:
             for file in open_files.values():
@@ -171,17 +179,34 @@ def _check_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> None:
         raise ValueError(f"columns {hollow}: found null, wanted a value in every row; this is a bug in headrace")
 
 
-def _by_day(batch: pa.RecordBatch) -> Iterator[tuple[date, pa.RecordBatch]]:
+def _by_day(batch: pa.RecordBatch, bounded: Sequence[str]) -> Iterator[tuple[date, bool, pa.RecordBatch]]:
+    """Rows of each day, those far from it in a bounded column apart."""
     days = batch.column("ds")
     distinct = days.unique().to_pylist()
     for day in distinct:
-        yield day, batch if len(distinct) == 1 else batch.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+        rows = batch if len(distinct) == 1 else batch.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+        far = np.zeros(rows.num_rows, dtype=bool)
+        middle = (day - _EPOCH).days * 86_400_000_000 + 43_200_000_000
+        for name in bounded:
+            far |= np.abs(np.asarray(rows.column(name).cast(pa.int64())) - middle) > _NEAR_US
+        for apart in (False, True):
+            chosen = rows.filter(pa.array(far == apart)) if far.any() else rows.slice(0, rows.num_rows * (not apart))
+            if chosen.num_rows:
+                yield day, apart, chosen
+
+
+def _millis(since_epoch: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=since_epoch)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{since_epoch % 1000:03d}Z"
 
 
 class _DayFile:
     """A Parquet file of one day while it is being written."""
 
-    def __init__(self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str]) -> None:
+    def __init__(
+        self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str],
+        bounded: Sequence[str],
+    ) -> None:  # fmt: skip
         self.system, self.day, self.rows = system, day, 0
         self.path = f"ds={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
         self.whole = f"{folder}/{self.path}"
@@ -190,9 +215,15 @@ class _DayFile:
         self.stream = system.open_output_stream(self.whole)
         self.writer = pq.ParquetWriter(self.stream, schema, compression="zstd", use_dictionary=strings or False)
         self.held: list[pa.RecordBatch] = []
+        self.bounds: dict[str, tuple[int, int]] = {}
+        self.bounded = bounded
 
     def write(self, rows: pa.RecordBatch) -> None:
         self.rows += rows.num_rows
+        for name in self.bounded:
+            least, greatest = (v.cast(pa.int64()).as_py() for v in pc.min_max(rows.column(name)).values())
+            known = self.bounds.get(name, (least, greatest))
+            self.bounds[name] = min(known[0], least), max(known[1], greatest)
         self.held.append(rows)
         if sum(b.num_rows for b in self.held) >= _GROUP_ROWS or sum(b.nbytes for b in self.held) >= _GROUP_BYTES:
             self._flush()
@@ -207,7 +238,16 @@ class _DayFile:
         self.writer.close()
         self.stream.close()
         size = self.system.get_file_info(self.whole).size
-        return {"path": self.path, "ds": self.day.isoformat(), "size": size, "rows": self.rows}
+        return {"path": self.path, "ds": self.day.isoformat(), "size": size, "stats": json.dumps(self._stats())}
+
+    def _stats(self) -> dict[str, object]:
+        """As the Delta log writes them: timestamps in milliseconds, which must not cut off what they bound."""
+        if not self.bounds:
+            return {"numRecords": self.rows}
+        low = {name: _millis(least // 1000) for name, (least, _) in self.bounds.items()}
+        high = {name: _millis(-(-greatest // 1000)) for name, (_, greatest) in self.bounds.items()}
+        nulls = dict.fromkeys(self.bounds, 0)
+        return {"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": nulls}
 
     def discard(self) -> None:
         for step in (self.writer.close, self.stream.close, lambda: self.system.delete_file(self.whole)):

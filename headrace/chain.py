@@ -23,7 +23,7 @@ from schemas.landing import landed_days, landing_digest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["SIDE_STEPS", "STEPS", "Plan", "Step", "StepOutcome", "plan_run", "run_step", "step_named"]
+__all__ = ["SIDE_STEPS", "STEPS", "Plan", "Step", "StepOutcome", "plan_run", "run_step", "step_named", "up_to_date"]
 
 PROFILES = ("user_profile", "item_profile")
 
@@ -167,7 +167,10 @@ STEPS: tuple[Step, ...] = (
     Step("coverage", _coverage_inputs),
     Step("publish", _publish_inputs),
 )
-SIDE_STEPS: tuple[Step, ...] = (Step("stats", _stats_inputs),)  # beside the chain: no training set needs them
+SIDE_STEPS: tuple[Step, ...] = (
+    Step("stats", _stats_inputs),
+    Step("state", _stats_inputs),
+)  # beside the chain: no training set needs them
 
 
 def step_named(name: str) -> Step:
@@ -255,6 +258,13 @@ def run_step(
         receipts = write_receipts(config, receipts)
     seconds = (datetime.now(UTC) - started).total_seconds()
     return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts if pending else [])
+
+
+def up_to_date(config: Config, name: str) -> set[date]:
+    """Days of a step whose receipt says done with the inputs, config and code of now."""
+    known, step = Known(config, latest_receipts(config)), step_named(name)
+    days = [day for job, day in known.receipts if job == name]
+    return {day for day in days if _is_done(known, _receipt_stub(known, step, day))}
 
 
 def _signed(made: Receipt, asked: Receipt, *, started: datetime) -> Receipt:

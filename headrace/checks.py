@@ -19,6 +19,7 @@ PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's
     "ingest": ("timezone", "start_ds", "ingest", "profiles"),
     "tiles": ("timezone", "features", "profiles"),
     "stats": ("timezone", "features", "profiles"),
+    "state": ("timezone", "features", "profiles"),
     "labels": ("timezone", "labels", "profiles"),
     "sample": ("labels", "sampling"),
     "features": ("timezone", "country", "features", "profiles", "context"),

@@ -93,6 +93,7 @@ for _name, _text in {
     "ingest": "Landing files to conformed tables; bad rows to quarantine.",
     "tiles": "Events to hourly tiles, one table per feature group.",
     "stats": "What the end of each day knows of every key, for serving: only rows with news.",
+    "state": "What the next night starts from, so that it reads the tiles that enter and leave, not all history.",
     "labels": "Mature impressions to labels.",
     "sample": "Labels to the spine: negatives downsampled, the rate on every row.",
     "coverage": "Six states of every feature in every slice.",

@@ -5,7 +5,7 @@ deltalake's own pyarrow bridges can abort the interpreter at exit; explicit file
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -16,15 +16,22 @@ from pyarrow import fs
 
 __all__ = ["DeltaFile", "delta_files", "file_system", "is_table", "open_dataset", "read_days"]
 
+_MICROS = pa.timestamp("us", "UTC")
+
 
 @dataclass(frozen=True)
 class DeltaFile:
-    """One data file of a table partitioned by ds; `rows` and the earliest event_ts, where known, as the log says."""
+    """One data file of a table partitioned by ds, as the log describes it.
+
+    Attributes
+    ----------
+    bounds : column -> (least, greatest) in microseconds, of the timestamps that the log knows; None where it knows none
+    """
 
     path: str
     ds: date
     rows: int
-    first_event: datetime | None = None
+    bounds: dict[str, tuple[int, int]] | None = None
 
 
 def file_system(uri: str) -> tuple[fs.FileSystem, str]:
@@ -46,13 +53,23 @@ def delta_files(uri: str, *, days: Sequence[date] | None = None, version: int | 
         return []
     wanted = None if days is None else set(days)
     columns = [actions.column(n).to_pylist() for n in ("path", "partition.ds", "num_records")]
-    earliest = (
-        actions.column("min.event_ts").to_pylist()
-        if "min.event_ts" in actions.column_names
-        else [None] * len(columns[0])
-    )
-    found = [DeltaFile(unquote(path), *rest) for path, *rest in zip(*columns, earliest, strict=True)]
+    rows = zip(*columns, _bounds(actions), strict=True)
+    found = [DeltaFile(unquote(path), ds, number, bounds) for path, ds, number, bounds in rows]
     return sorted((f for f in found if wanted is None or f.ds in wanted), key=lambda f: (f.ds, f.path))
+
+
+def _bounds(actions: pa.Table) -> list[dict[str, tuple[int, int]] | None]:
+    """Least and greatest timestamps of every file; the log keeps milliseconds, so the greatest may be one more."""
+    stamps = [f.name[4:] for f in actions.schema if f.name.startswith("min.") and pa.types.is_timestamp(f.type)]
+    found: list[dict[str, tuple[int, int]]] = [{} for _ in range(actions.num_rows)]
+    for name in stamps:
+        low, high = (
+            actions.column(f"{side}.{name}").cast(_MICROS).cast(pa.int64()).to_pylist() for side in ("min", "max")
+        )
+        for file, least, greatest in zip(found, low, high, strict=True):
+            if least is not None and greatest is not None:
+                file[name] = (least, greatest + 999)
+    return [file or None for file in found]
 
 
 def read_days(

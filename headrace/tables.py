@@ -1,10 +1,9 @@
 """All reading and writing of Delta tables: one commit a write, whole days replaced, schemas enforced."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
@@ -104,13 +103,12 @@ def write_files(config: Config, made: Table, build: Callable[..., DataFrame], *,
     """
     before_writing()
     uri = table_uri(config, made.name)
-    sink = parquet_sink(uri, to_arrow_schema(made.schema))
+    sink = parquet_sink(uri, to_arrow_schema(made.schema), bounded=made.bounded)
     with told_by_tasks():
         written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
     now = int(time.time() * 1000)
     added: list[AddAction | RemoveAction] = [
-        AddAction(row["path"], row["size"], {"ds": row["ds"]}, now, True, json.dumps({"numRecords": row["rows"]}))
-        for row in written
+        AddAction(row["path"], row["size"], {"ds": row["ds"]}, now, True, row["stats"]) for row in written
     ]
     target = DeltaTable(uri)
     chosen = [("ds", "in", [day.isoformat() for day in days])]
@@ -231,8 +229,10 @@ def first_event_day(config: Config, name: str, *, days: Sequence[date]) -> date 
     files = (
         [file for file in delta_files(table_uri(config, name), days=days) if file.rows] if exists(config, name) else []
     )
-    moments = [file.first_event for file in files if file.first_event is not None]
-    return min(moments).date() if moments and len(moments) == len(files) else None
+    moments = [file.bounds["event_ts"][0] for file in files if file.bounds and "event_ts" in file.bounds]
+    if not moments or len(moments) < len(files):
+        return None
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=min(moments))).date()
 
 
 def total_rows(config: Config, name: str) -> int:

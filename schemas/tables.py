@@ -1,10 +1,11 @@
 """Tables of docs/design.md section 3: grain first, then columns with type, nullability and meaning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import types as t
 
 from headrace.config import Config, Group, feature_columns, group_cells, measures_of, value_types
+from headrace.config.measures import lasting_measures, summed_columns
 
 __all__ = ["TABLES", "Table", "priors_schema", "stats_schema", "table", "tiles_schema"]
 
@@ -35,12 +36,15 @@ class Table:
         Columns with nullability; the meaning stands in each field's `comment`.
     key : tuple of str
         Columns that are unique together.
+    bounded : tuple of str
+        Timestamps whose least and greatest values per file the Delta log holds.
     """
 
     name: str
     grain: str
     schema: t.StructType
     key: tuple[str, ...]
+    bounded: tuple[str, ...] = ()
 
 
 def _fields(text: str) -> list[t.StructField]:
@@ -239,6 +243,8 @@ def table(config: Config, name: str) -> Table:
         return tiles_schema(config, group)
     if kind == "stats":
         return stats_schema(config, group)
+    if kind == "state":
+        return state_schema(config, group)
     if kind == "priors":
         return priors_schema(config, group)
     raise KeyError(name)
@@ -287,7 +293,23 @@ def tiles_schema(config: Config, name: str) -> Table:
     lines += ["ds date! landing day"]
     grain = f"{group.entity}_id{' x segment' if kind else ''} x event_hour x visible_hour x ds"
     key = f"key{' segment' if kind else ''} event_hour visible_hour ds"
-    return _table(f"tiles_{name}", grain, key, "\n".join(lines))
+    return replace(_table(f"tiles_{name}", grain, key, "\n".join(lines)), bounded=("event_hour", "visible_hour"))
+
+
+def state_schema(config: Config, name: str) -> Table:
+    """`state_<group>`: one row per key (x segment) x ds: what the next day starts from (features/state.py)."""
+    group = config.features.groups[name]
+    kind, cells = segment_type(config, group), group_cells(group)
+    measures = measures_of(cells, types=value_types(config))
+    lines = [f"key bigint! {group.entity}_id"] + ([f"segment {kind} {group.segment}"] if kind else [])
+    lines += [
+        "as_of timestamp! moment that the row speaks of",
+        "known_ts timestamp! earliest visible_ts of the key here",
+    ]
+    lines += [" ".join(c) for measure in lasting_measures(measures) for c in measure.columns]
+    lines += [f"{n} bigint {c} in {w.name}" for (c, w), n in summed_columns(cells, measures).items()] + ["ds date! day"]
+    grain = f"{group.entity}_id{' x segment' if kind else ''} x ds"
+    return _table(f"state_{name}", grain, f"key{' segment' if kind else ''} ds", "\n".join(lines))
 
 
 def stats_schema(config: Config, name: str) -> Table:

@@ -1,14 +1,16 @@
 """What a tile holds: one Measure per fact that some column of the group needs. Plain data; features/facts.py computes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from headrace.config.cells import Cell
+from headrace.durations import Window
 
-__all__ = ["LIMBS", "Measure", "measures_of"]
+__all__ = ["LIMBS", "WHOLE_WINDOW", "Measure", "lasting_measures", "measures_of", "summed_columns"]
 
 Operation = Literal["add", "least", "greatest", "first", "last", "tally", "hashes", "latest", "latest_once"]
+WHOLE_WINDOW = ("min", "max", "first", "last", "distinct", "top_k", "quantile")  # cannot be subtracted
 LIMBS = 5  # digits of a squared value in base 2^18
 
 
@@ -96,3 +98,30 @@ def _needed(cell: Cell, types: Mapping[str, str]) -> list[Measure]:
         "top_k": [Measure(f"{m}_{of}", "tally", m, of, kind)],
         "distinct": [Measure(f"{m}_{of}_hashes_{cell.k}", "hashes", m, of, kind, cell.k)],
     }[aggregate]
+
+
+def summed_columns(cells: Sequence[Cell], measures: Sequence[Measure]) -> dict[tuple[str, Window], str]:
+    """(additive tile column, window) -> name of the column in which a state keeps its sum."""
+    additive = [m.column for m in measures if m.operation == "add"]
+    return {
+        (column, window): f"{column}__{window.name}"
+        for cell in cells
+        for window in (cell.window, cell.longer)
+        for column in additive
+        if window is not None and cell.aggregate not in WHOLE_WINDOW and column in _summed(cell)
+    }
+
+
+def lasting_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """Measures of recency, age and last_k."""
+    moments = [m for m in measures if m.operation in ("least", "greatest") and m.source == "moment"]
+    return (*moments, *(m for m in measures if m.operation in ("latest", "latest_once")))
+
+
+def _summed(cell: Cell) -> set[str]:
+    """Tile columns whose window sums a cell uses."""
+    m, a = cell.metric, cell.aggregate
+    count = set() if a == "sum" else {f"{m}_count"}
+    total = {f"{m}_sum"} if a in ("sum", "mean", "variance", "std") else set()
+    squares = {f"{m}_square_{i}" for i in range(LIMBS)} if a in ("variance", "std") else set()
+    return count | total | squares | ({f"{cell.over}_count"} if cell.over else set())

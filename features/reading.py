@@ -1,0 +1,96 @@
+"""Which files of tiles and states a group's answers need, and the packed frames that bring them to the rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from pyspark.sql import DataFrame, SparkSession
+
+from features.build import group_plans
+from features.evidence import as_of_moment
+from features.groupstats import GroupPlan
+from features.nightly import Start, needed_files, started
+from features.tilefiles import packed_populations, packed_state_files, packed_tile_files
+from headrace import tables
+from headrace.arrowfiles import file_tasks
+from headrace.config import Config, value_types
+from headrace.days import day_end
+from headrace.delta import DeltaFile
+from headrace.exchange import Hot
+
+__all__ = ["GroupFiles", "packed_files", "spine_files", "state_moment", "state_start", "tile_rows"]
+
+
+@dataclass(frozen=True)
+class GroupFiles:
+    """One group: its plan, from a state or from all tiles, and the files that go with it."""
+
+    plan: GroupPlan
+    tiles: list[DeltaFile]
+    state: list[DeltaFile]
+
+
+def state_moment(config: Config, group: str, ds: date) -> datetime:
+    """What the state of a day speaks of: as_of of an impression at its end (S23)."""
+    return as_of_moment(day_end(ds, config.timezone), config.features.groups[group], config.timezone)
+
+
+def state_start(config: Config, group: str, states: Iterable[date], *, until: datetime) -> Start | None:
+    """The latest state that speaks of a moment up to `until`."""
+    fitting = [Start(ds, state_moment(config, group, ds)) for ds in sorted(states)]
+    fitting = [start for start in fitting if start.moment <= until]
+    return fitting[-1] if fitting else None
+
+
+def spine_files(config: Config, *, days: Sequence[date], states: Iterable[date]) -> list[GroupFiles]:
+    """What the training rows of `days` need of every group; from states where there are fitting ones."""
+    asked = _asked(config, days)
+    found = []
+    for plan in group_plans(config.features, types=value_types(config)):
+        files = tables.files(config, f"tiles_{plan.name}", last=max(days) + timedelta(days=1))
+        group = config.features.groups[plan.name]
+        start = None
+        if asked is not None:
+            first, last = (as_of_moment(moment, group, config.timezone) for moment in asked)
+            start = state_start(config, plan.name, states, until=first)
+        if start is None or asked is None:
+            found.append(GroupFiles(plan, files, []))
+            continue
+        plan = started(plan, start)
+        kept = needed_files(plan, files, first=first, last=last)
+        found.append(GroupFiles(plan, kept, tables.files(config, f"state_{plan.name}", days=[start.ds])))
+    return found
+
+
+def _asked(config: Config, days: Sequence[date]) -> tuple[datetime, datetime] | None:
+    """Earliest and latest request_ts of the spine, from the Delta log; None where it does not say."""
+    bounds = [file.bounds for file in tables.files(config, "spine", days=days)]
+    known = [b["request_ts"] for b in bounds if b and "request_ts" in b]
+    if not known or len(known) < len(bounds):
+        return None
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    low, high = min(b[0] for b in known), max(b[1] for b in known)
+    return epoch + timedelta(microseconds=low), epoch + timedelta(microseconds=high)
+
+
+def tile_rows(groups: Iterable[GroupFiles]) -> dict[str, int]:
+    """Rows of tiles that are opened, by group."""
+    return {group.plan.name: sum(file.rows for file in group.tiles) for group in groups}
+
+
+def packed_files(
+    spark: SparkSession, groups: Sequence[GroupFiles], *, partitions: int, hot: Hot | None = None
+) -> list[DataFrame]:
+    """Tiles, states and populations of the groups of one entity, straight from their files."""
+    plans = [group.plan for group in groups]
+    files = {group.plan.name: group.tiles for group in groups}
+    packed = [packed_tile_files(file_tasks(spark, files), plans, partitions=partitions, hot=hot)]
+    states = {group.plan.name: group.state for group in groups if group.state}
+    if states:
+        own = [plan for plan in plans if plan.name in states]
+        packed.append(packed_state_files(file_tasks(spark, states), own, partitions=partitions, hot=hot))
+    smoothed = [plan for plan in plans if plan.population_metrics]
+    if smoothed:
+        tasks = file_tasks(spark, {plan.name: files[plan.name] for plan in smoothed})
+        packed.append(packed_populations(tasks, smoothed, partitions=partitions))
+    return packed
