@@ -80,7 +80,7 @@ def _sum(group: _Group, cell: Cell) -> pa.Array:
 
 def _mean(group: _Group, cell: Cell) -> pa.Array:
     total, count = (group.own.total(f"{cell.metric}_{c}", group.number(cell)) for c in ("sum", "count"))
-    return _ratio(group, total / MICROUNITS, count)
+    return group.rows(total / np.maximum(count * MICROUNITS, 1.0), valid=count > 0)  # rounded once
 
 
 def _ratio(group: _Group, top: Floats, bottom: Ints) -> pa.Array:

@@ -185,7 +185,7 @@ def recomputed(cell: Cell, found: Sequence[Evidence]) -> float | int | None:
         return None
     return {
         "sum": sum(values) / 1e6,
-        "mean": sum(values) / 1e6 / len(values),
+        "mean": sum(values) / (1e6 * len(values)),
         "min": min(values) / 1e6,
         "max": max(values) / 1e6,
     }.get(cell.aggregate)

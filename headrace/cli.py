@@ -256,6 +256,29 @@ def report(
     report_page(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, out=out, console=console())
 
 
+@app.command(epilog="example: headrace verify --state --ds 2024-05-19")
+def verify(
+    ds: DayOption,
+    days: DaysOption = 1,
+    state: Annotated[bool, typer.Option("--state", help="The states of feature groups, from all tiles.")] = False,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Compute again what a table holds, and name every difference (exit 3)."""
+    from datetime import timedelta
+
+    from headrace.config import load_config
+    from headrace.days import day_range
+    from headrace.session import spark_session
+    from headrace.verify import verify_state
+
+    if not state:
+        raise typer.BadParameter("say what to verify: --state")
+    settled = load_config(config, settings=set_ or ())
+    chosen = list(day_range(ds.date() - timedelta(days=days - 1), ds.date()))
+    verify_state(spark_session(settled.spark), settled, days=chosen, console=console())
+
+
 @app.command(epilog="example: headrace demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("demo"),

@@ -186,7 +186,7 @@ class Oracle:
         simple = {
             "count": lambda: len(rows),
             "sum": lambda: units(rows) / 1e6,
-            "mean": lambda: units(rows) / 1e6 / len(rows) if rows else None,
+            "mean": lambda: units(rows) / (1e6 * len(rows)) if rows else None,
             "variance": lambda: variance(numbers) if numbers else None,
             "std": lambda: variance(numbers) ** 0.5 if numbers else None,
             "min": lambda: min(numbers) / 1e6 if numbers else None,

@@ -82,13 +82,18 @@ def some_rows(rng: np.random.Generator, n: int, *, action: str) -> list[dict]:
     return rows
 
 
-def engine_cells(config: Config, events: list[dict], asked: list[dict], *, parts: int) -> list[dict]:
-    """The product's own path, without Spark: events to partial tiles, merged, to columns."""
-    (plan,), spec = group_plans(config.features), tile_spec(config.features, "user")
+def events_table(events: list[dict]) -> pa.Table:
+    """Conformed rows as a table."""
     stamp = pa.timestamp("us", "UTC")
     kinds = {"user_id": pa.int64(), "item_id": pa.int64(), "event_ts": stamp, "effective_arrival_ts": stamp}
     schema = pa.schema({**kinds, "action": pa.string(), "value": pa.float64(), "is_first": pa.bool_()})
-    raw = pa.Table.from_pylist([{n: e[n] for n in schema.names} for e in events], schema=schema)
+    return pa.Table.from_pylist([{n: e[n] for n in schema.names} for e in events], schema=schema)
+
+
+def engine_cells(config: Config, events: list[dict], asked: list[dict], *, parts: int) -> list[dict]:
+    """The product's own path, without Spark: events to partial tiles, merged, to columns."""
+    (plan,), spec = group_plans(config.features), tile_spec(config.features, "user")
+    raw = events_table(events)
     made = []
     for part in range(parts):
         chosen = raw.take(list(range(part, raw.num_rows, parts)))

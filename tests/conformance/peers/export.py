@@ -7,7 +7,7 @@ from typing import Any
 from headrace.config import Group
 from headrace.config.columns import group_columns
 from headrace.days import day_start, epoch_micros
-from headrace.durations import micros
+from headrace.durations import Window, micros
 from tests.conformance.case import Case, catalogue
 from tests.conformance.engine import Built, tile_of
 from tests.conformance.names import case_features
@@ -72,14 +72,19 @@ def _specs(group: Group) -> Iterable[tuple[tuple[str, tuple[str, bool]], Row]]:
     """Kind, metric and more of each column, in the order of headrace.config.columns."""
     for kind in ("count", "sum", "mean"):
         for m in getattr(group, kind):
-            yield from (((kind, _metric(m)), {"window_us": micros(w)}) for w in group.windows)
+            yield from (((kind, _metric(m)), {"window_us": _length(w)}) for w in group.windows)
     for rate in group.rates:
         kind = "rate" if rate.strength is None else "rate_smoothed"
         for w in group.windows:
-            more = {"bottom": _metric(rate.denominator), "strength": rate.strength, "window_us": micros(w)}
+            more = {"bottom": _metric(rate.denominator), "strength": rate.strength, "window_us": _length(w)}
             yield (kind, _metric(rate.numerator)), more
     for m in group.recency:
         yield ("recency", _metric(m)), {}
+
+
+def _length(window: Window) -> int:
+    assert window.length is not None and not window.ends, "the cases' windows are plain lengths"
+    return micros(window.length)
 
 
 def _metric(name: str) -> tuple[str, bool]:

@@ -1,0 +1,60 @@
+"""`headrace verify`: compute again, from other bytes, what a table holds, and name every difference."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.table import Table as Shown
+
+from features.assemble import state_build
+from features.build import group_plans
+from headrace import tables
+from headrace.config import Config, value_types
+from headrace.errors import GateError, InputError
+from headrace.receipts import latest_receipts
+from schemas.tables import table
+
+__all__ = ["verify_state"]
+
+
+def verify_state(spark: SparkSession, config: Config, *, days: Sequence[date], console: Console) -> None:
+    """Compare each day's states with those that all tiles give, by content hash.
+
+    Raises
+    ------
+    InputError
+        A day has no state.
+    GateError
+        A state differs from what the tiles say.
+    """
+    latest = latest_receipts(config)
+    absent = [day for day in days if ("state", day) not in latest]
+    if absent:
+        raise InputError(
+            f"state of {absent[0]}",
+            found="no receipt of it",
+            wanted="a state to verify",
+            remedy=f"headrace state --ds {absent[0]}",
+        )
+    shown = Shown(title="States against a recompute from all tiles", title_justify="left", header_style="bold")
+    for name in ("day", "group", "rows", "verdict"):
+        shown.add_column(name)
+    wrong = []
+    for plan in group_plans(config.features, types=value_types(config)):
+        made = table(config, f"state_{plan.name}")
+        stored = tables.committed_hashes(spark, config, made.name, days=days)
+        rows = tables.row_counts(config, made.name, days=days)
+        for day in days:
+            again = state_build(spark, config, plan, made, day=day, states=[])(sink=(iter, made.schema))
+            same = tables.content_hashes(again, days=[day])[day] == stored[day]
+            shown.add_row(str(day), plan.name, f"{rows[day]:,}", "the same" if same else "[bold red]differs[/]")
+            wrong += [] if same else [f"{made.name} of {day}"]
+    console.print(shown)
+    if wrong:
+        raise GateError(
+            ", ".join(wrong),
+            found="other rows than all tiles give",
+            wanted="the same content",
+            remedy=f"headrace state --ds {max(days)} --days {(max(days) - min(days)).days + 1} --rebuild builds them again",
+        )
