@@ -19,7 +19,6 @@ from features.snapshots import priors, snapshot, snapshot_moments
 from features.tilefiles import packed_populations, packed_state_files, packed_tile_files
 from headrace import tables
 from headrace.arrowfiles import file_tasks
-from headrace.chain import up_to_date
 from headrace.config import Config, feature_columns, value_types
 from headrace.exchange import Hot
 from schemas.tables import Table, table
@@ -38,11 +37,16 @@ def timeline(spark: SparkSession, config: Config, entity: str, *, last: date) ->
 
 
 def spine_features(
-    spark: SparkSession, config: Config, *, days: Sequence[date], sink: tuple[Sink, str] | None = None
+    spark: SparkSession,
+    config: Config,
+    *,
+    days: Sequence[date],
+    groups: Sequence[GroupFiles] | None = None,
+    sink: tuple[Sink, str] | None = None,
 ) -> DataFrame:
     """The training set of `days`: spine, profiles at request_ts, context, statistics, states, defaults.
 
-    With a `sink` (features.build.build_features) the tasks hand it their rows, and what it returns is returned.
+    `groups` are features.reading.spine_files; without, all tiles are read. With a `sink` (features.build.build_features) the tasks hand it their rows, and what it returns is returned.
     """
     next_day = max(days) + timedelta(days=1)
     rows = tables.read(spark, config, "spine", days=days)
@@ -56,7 +60,7 @@ def spine_features(
     years = range(min(days).year - 1, max(days).year + 2)
     rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
     partitions = _partitions(spark, config, days=days, last=next_day)
-    groups = spine_files(config, days=days, states=up_to_date(config, "state"))
+    groups = groups if groups is not None else spine_files(config, days=days, states=[])
     by = by_entity([group.plan for group in groups])
     hot = _hot(spark, config, list(by), days=days, partitions=partitions)
     tiles = {

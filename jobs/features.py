@@ -1,4 +1,4 @@
-"""features: spine, tiles and profiles -> training_set with every declared feature and its state."""
+"""features: spine, tiles, states and profiles -> training_set with every declared feature and its state."""
 
 from datetime import date
 from functools import partial
@@ -7,21 +7,25 @@ from pyspark.sql import SparkSession
 
 from headrace.job import main
 from features.assemble import spine_features
+from features.reading import spine_files, tile_rows
 from headrace import tables
+from headrace.chain import up_to_date
 from headrace.config import Config
 from headrace.receipts import Receipt
-from schemas.receipts import table_receipts
+from schemas.receipts import table_receipts, with_notes
 from schemas.tables import table
 
 __all__ = ["build"]
 
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
-    """Read spine and tiles, enrich, write."""
-    training_set = partial(spine_features, spark, config, days=days)
+    """Read spine and tiles (from the latest state that fits), enrich, write."""
+    groups = spine_files(config, days=days, states=up_to_date(config, "state"))
+    training_set = partial(spine_features, spark, config, days=days, groups=groups)
     tables.ensure(spark, config, table(config, "training_set"))
     tables.write_files(config, table(config, "training_set"), training_set, days=days)
     receipts = table_receipts(spark, config, "features", names=["training_set"], days=days)
+    receipts = with_notes(receipts, {f"tiles_{name}.rows_read": str(n) for name, n in tile_rows(groups).items()})
     return tables.checked_against(config, receipts, "spine")
 
 

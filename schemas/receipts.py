@@ -1,6 +1,7 @@
 """What a build reports of each day: rows accounted for, hashes and versions of what was written."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from pyspark.sql import SparkSession
@@ -10,7 +11,7 @@ from headrace.config import Config
 from headrace.receipts import Receipt
 from schemas.ingest import TableDay
 
-__all__ = ["ingest_receipts", "table_receipts"]
+__all__ = ["ingest_receipts", "table_receipts", "with_notes"]
 
 
 def ingest_receipts(
@@ -64,3 +65,8 @@ def table_receipts(
         )
         for day in days
     }
+
+
+def with_notes(receipts: Mapping[date, Receipt], notes: Mapping[str, str]) -> dict[date, Receipt]:
+    """The same notes on every receipt of one build."""
+    return {day: replace(receipt, notes={**receipt.notes, **notes}) for day, receipt in receipts.items()}

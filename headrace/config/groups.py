@@ -208,10 +208,10 @@ class FeaturesConfig(_Strict):
         """S6: a tile never straddles an edge."""
         if group.refresh == timedelta(0):
             return
-        lengths = {f"delay = {duration_name(group.delay)}": group.delay}
+        lengths = [(f"delay = {duration_name(group.delay)}", group.delay)]
         for window in group.all_windows:
-            lengths |= {f"window {window.name}": length for length in (window.ends, window.length) if length}
-        for what, length in lengths.items():
+            lengths += [(f"window {window.name}", length) for length in (window.ends, window.length) if length]
+        for what, length in lengths:
             if length % self.tile:
                 fits = [duration_name(t) for t in _TILES if not length % t]
                 hint = f"tile: {fits[0]} would do" if fits else "no tile fits: use refresh: 0"
