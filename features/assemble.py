@@ -1,32 +1,26 @@
 """Reads what labels and features need, joined and as of the right moment; frames in one place, no writing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
-from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from features.build import Sink, build_features, by_entity, group_plans
+from features.build import Sink, build_features, by_entity
 from features.clock import to_micros
 from features.context import holiday_dates, with_context
-from features.groupstats import GroupPlan
-from features.nightly import needed_files, next_state, started
 from features.profiles import join_profile, profile_timeline
-from features.reading import GroupFiles, packed_files, spine_files, state_moment, state_start
+from features.reading import BYTES_PER_TILE, PARTITION_BYTES, GroupFiles, packed_files, spine_files
 from features.skew import hot_authors, hot_keys
-from features.snapshots import priors, snapshot, snapshot_moments
-from features.tilefiles import packed_populations, packed_state_files, packed_tile_files
 from headrace import tables
-from headrace.arrowfiles import file_tasks
 from headrace.config import Config, feature_columns, value_types
 from headrace.exchange import Hot
-from schemas.tables import Table, table
+from schemas.tables import table
 
-__all__ = ["group_snapshots", "snapshot_tables", "spine_features", "state_build", "timeline"]
+__all__ = ["spine_features", "timeline"]
 
 _ROWS_WORTH_A_LOOK = 1_000_000
-_BYTES_PER_TILE, _BYTES_PER_ROW, _PARTITION_BYTES = 120, 1500, 128 << 20
+_BYTES_PER_ROW = 1500
 
 
 def timeline(spark: SparkSession, config: Config, entity: str, *, last: date) -> DataFrame:
@@ -85,55 +79,6 @@ def spine_features(
     )
 
 
-def snapshot_tables(config: Config, group: str) -> list[str]:
-    """Tables of one group's snapshot; priors only where a rate is smoothed."""
-    smoothed = config.features.groups[group].rate_smoothed
-    return [f"stats_{group}", *([f"priors_{group}"] if smoothed else [])]
-
-
-def group_snapshots(
-    spark: SparkSession, config: Config, made: Mapping[str, Table], *, days: Sequence[date]
-) -> Iterator[tuple[str, Callable[..., DataFrame]]]:
-    """Each table of `snapshot_tables` and how to build it for `headrace.tables.write_files`."""
-    for plan in group_plans(config.features, types=value_types(config)):
-        moments = snapshot_moments(config.features.groups[plan.name], days, config.timezone)
-        files = {plan.name: tables.files(config, f"tiles_{plan.name}", last=max(days))}
-        partitions = _tasks(spark, config, sum(file.rows for file in files[plan.name]))
-        packed = [packed_tile_files(file_tasks(spark, files), [plan], partitions=partitions)]
-        if plan.population_metrics:
-            packed.append(packed_populations(file_tasks(spark, files), [plan], partitions=partitions))
-            everyone = packed_populations(file_tasks(spark, files), [plan], partitions=1)
-            name = f"priors_{plan.name}"
-            yield name, partial(priors, everyone, plan, moments=moments, schema=made[name].schema)
-        name = f"stats_{plan.name}"
-        yield name, partial(snapshot, packed, plan, moments=moments, partitions=partitions, schema=made[name].schema)
-
-
-def state_build(
-    spark: SparkSession, config: Config, plan: GroupPlan, made: Table, *, day: date, states: Sequence[date]
-) -> Callable[..., DataFrame]:
-    """How to build `state_<group>` of a day for `headrace.tables.write_files`, from the latest of `states` before it."""
-    moment = state_moment(config, plan.name, day)
-    files = tables.files(config, f"tiles_{plan.name}", last=day)
-    start = state_start(config, plan.name, [s for s in states if s < day], until=moment)
-    group = GroupFiles(plan, files, [])
-    if start is not None:
-        plan = started(plan, start)
-        kept = needed_files(plan, files, first=moment, last=moment)
-        group = GroupFiles(plan, kept, tables.files(config, f"state_{plan.name}", days=[start.ds]))
-    rows = sum(file.rows for file in [*group.tiles, *group.state])
-    partitions = _tasks(spark, config, rows)
-    packed = [packed_tile_files(file_tasks(spark, {plan.name: group.tiles}), [plan], partitions=partitions)]
-    if group.state:
-        packed.append(packed_state_files(file_tasks(spark, {plan.name: group.state}), [plan], partitions=partitions))
-    return partial(next_state, packed, plan, ds=day, moment=moment, partitions=partitions, schema=made.schema)
-
-
-def _tasks(spark: SparkSession, config: Config, rows: int) -> int:
-    least = int(spark.sparkContext.defaultParallelism)
-    return config.spark.partitions or max(rows * _BYTES_PER_TILE // _PARTITION_BYTES + 1, least)
-
-
 def _hot(
     spark: SparkSession, config: Config, entities: Sequence[str], *, days: Sequence[date], partitions: int
 ) -> dict[str, Hot]:
@@ -168,5 +113,5 @@ def _partitions(spark: SparkSession, config: Config, *, days: Sequence[date], la
         return config.spark.partitions
     spine = sum(tables.row_counts(config, "spine", days=days).values())
     tiles = sum(tables.total_rows(config, f"tiles_{n}") for n in config.features.groups)
-    needed = (spine * _BYTES_PER_ROW + tiles * _BYTES_PER_TILE) // _PARTITION_BYTES + 1
+    needed = (spine * _BYTES_PER_ROW + tiles * BYTES_PER_TILE) // PARTITION_BYTES + 1
     return int(max(needed, spark.sparkContext.defaultParallelism))

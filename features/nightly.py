@@ -12,6 +12,7 @@ from datetime import date, datetime
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
@@ -20,12 +21,12 @@ from features.state import united
 from features.statistics import ints
 from headrace.days import epoch_micros
 from headrace.delta import DeltaFile
-from headrace.exchange import exchange, unpack
+from headrace.exchange import unpack
 
 __all__ = ["Start", "needed_files", "next_state", "started"]
 
 _BATCH_ROWS = 1 << 16
-_Sink = tuple[Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]], str]
+_Sink = tuple[Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]], str | StructType]
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,13 @@ def _needed(file: DeltaFile, ranges: Sequence[tuple[int | None, int]], *, since:
 
 
 def next_state(
-    packed: Sequence[DataFrame], plan: GroupPlan, *, ds: date, moment: datetime, partitions: int, schema: StructType,
-    sink: _Sink,
-) -> DataFrame:  # fmt: skip
+    met: DataFrame, plan: GroupPlan, *, ds: date, moment: datetime, schema: StructType, sink: _Sink
+) -> DataFrame:
     """Rows of `state_<group>` of one day, handed to `sink` in each task.
 
     Parameters
     ----------
-    packed : packed tiles of the group, and the state that the plan starts from
+    met : packed tiles of groups, and the states that their plans start from, in the partitions they name
     moment : what the new state speaks of
     """
     arrow, (end, ends_as) = to_arrow_schema(schema), sink
@@ -98,7 +98,7 @@ def next_state(
             whole = pa.table([made.column(f.name).cast(f.type) for f in arrow], schema=arrow)
             yield from end(whole.to_batches(max_chunksize=_BATCH_ROWS))
 
-    return exchange(list(packed), partitions=partitions).mapInArrow(run, ends_as)
+    return met.where(F.col("tag").isin(plan.name, state_tag(plan))).mapInArrow(run, ends_as)
 
 
 def _advanced(plan: GroupPlan, tiles: pa.Table | None, state: pa.Table | None, *, moment: int) -> pa.Table | None:

@@ -1,9 +1,11 @@
 """Which files of tiles and states a group's answers need, and the packed frames that bring them to the rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.build import group_plans
@@ -16,9 +18,23 @@ from headrace.arrowfiles import file_tasks
 from headrace.config import Config, value_types
 from headrace.days import day_end
 from headrace.delta import DeltaFile
-from headrace.exchange import Hot
+from headrace.exchange import Hot, exchange
 
-__all__ = ["GroupFiles", "packed_files", "spine_files", "state_moment", "state_start", "tile_rows"]
+__all__ = [
+    "BYTES_PER_TILE",
+    "PARTITION_BYTES",
+    "GroupFiles",
+    "met",
+    "packed_files",
+    "snapshot_files",
+    "spine_files",
+    "state_files",
+    "state_moment",
+    "state_start",
+    "tile_rows",
+]
+
+BYTES_PER_TILE, PARTITION_BYTES = 120, 128 << 20
 
 
 @dataclass(frozen=True)
@@ -73,15 +89,50 @@ def _asked(config: Config, days: Sequence[date]) -> tuple[datetime, datetime] | 
     return epoch + timedelta(microseconds=low), epoch + timedelta(microseconds=high)
 
 
+@contextmanager
+def met(spark: SparkSession, config: Config, groups: Sequence[GroupFiles], *, priors: bool) -> Iterator[DataFrame]:
+    """What `packed_files` packs, in the partitions it names; kept until the caller has written all groups."""
+    rows = sum(file.rows for group in groups for file in [*group.tiles, *group.state])
+    least = int(spark.sparkContext.defaultParallelism)
+    partitions = config.spark.partitions or max(rows * BYTES_PER_TILE // PARTITION_BYTES + 1, least)
+    packed = packed_files(spark, groups, partitions=partitions, priors=priors)
+    together = exchange(packed, partitions=partitions).persist(StorageLevel.DISK_ONLY)
+    try:
+        yield together
+    finally:
+        together.unpersist()
+
+
+def snapshot_files(config: Config, *, last: date) -> list[GroupFiles]:
+    """All tiles up to a day."""
+    plans = group_plans(config.features, types=value_types(config))
+    return [GroupFiles(plan, tables.files(config, f"tiles_{plan.name}", last=last), []) for plan in plans]
+
+
+def state_files(config: Config, *, day: date, states: Iterable[date]) -> list[GroupFiles]:
+    """What the state of a day needs, from the latest of `states` before it."""
+    earlier = [ds for ds in states if ds < day]
+    found = []
+    for group in snapshot_files(config, last=day):
+        moment = state_moment(config, group.plan.name, day)
+        start = state_start(config, group.plan.name, earlier, until=moment)
+        if start is not None:
+            plan = started(group.plan, start)
+            kept = needed_files(plan, group.tiles, first=moment, last=moment)
+            group = GroupFiles(plan, kept, tables.files(config, f"state_{plan.name}", days=[start.ds]))
+        found.append(group)
+    return found
+
+
 def tile_rows(groups: Iterable[GroupFiles]) -> dict[str, int]:
     """Rows of tiles that are opened, by group."""
     return {group.plan.name: sum(file.rows for file in group.tiles) for group in groups}
 
 
 def packed_files(
-    spark: SparkSession, groups: Sequence[GroupFiles], *, partitions: int, hot: Hot | None = None
+    spark: SparkSession, groups: Sequence[GroupFiles], *, partitions: int, hot: Hot | None = None, priors: bool = True
 ) -> list[DataFrame]:
-    """Tiles, states and populations of the groups of one entity, straight from their files."""
+    """Tiles, states and (for `priors`) populations of groups, straight from their files; hot keys are of one entity."""
     plans = [group.plan for group in groups]
     files = {group.plan.name: group.tiles for group in groups}
     packed = [packed_tile_files(file_tasks(spark, files), plans, partitions=partitions, hot=hot)]
@@ -89,7 +140,7 @@ def packed_files(
     if states:
         own = [plan for plan in plans if plan.name in states]
         packed.append(packed_state_files(file_tasks(spark, states), own, partitions=partitions, hot=hot))
-    smoothed = [plan for plan in plans if plan.population_metrics]
+    smoothed = [plan for plan in plans if plan.population_metrics and priors]
     if smoothed:
         tasks = file_tasks(spark, {plan.name: files[plan.name] for plan in smoothed})
         packed.append(packed_populations(tasks, smoothed, partitions=partitions))

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -22,13 +23,13 @@ from features.statistics import Bools, Statistics, ints
 from features.windows import Ints
 from headrace.config import Group
 from headrace.days import day_end, epoch_micros
-from headrace.exchange import exchange, unpack
+from headrace.exchange import unpack
 
-__all__ = ["Moments", "latest", "priors", "snapshot", "snapshot_moments"]
+__all__ = ["Moments", "latest", "priors", "snapshot", "snapshot_moments", "snapshot_tables"]
 
 _BATCH_ROWS = 1 << 16
 _ELAPSED = ("recency", "age")
-_Sink = tuple[Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]], str]
+_Sink = tuple[Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]], str | StructType]
 Moments = Mapping[date, tuple[datetime, datetime]]
 
 
@@ -41,14 +42,17 @@ def snapshot_moments(group: Group, days: Sequence[date], timezone: str) -> Momen
     return {day: (at_end(day), at_end(day - timedelta(days=1))) for day in days}
 
 
-def snapshot(
-    packed: Sequence[DataFrame], plan: GroupPlan, *, moments: Moments, partitions: int, schema: StructType, sink: _Sink
-) -> DataFrame:
+def snapshot_tables(plan: GroupPlan) -> list[str]:
+    """Tables of one group's snapshot; priors only where a rate is smoothed."""
+    return [f"stats_{plan.name}", *([f"priors_{plan.name}"] if plan.population_metrics else [])]
+
+
+def snapshot(met: DataFrame, plan: GroupPlan, *, moments: Moments, schema: StructType, sink: _Sink) -> DataFrame:
     """Changed rows of some days, handed to `sink` in each task.
 
     Parameters
     ----------
-    packed : packed tiles of the group and, for smoothed rates, its population (features.tilefiles)
+    met : packed tiles and populations of groups (features.reading.packed_files) in the partitions they name
     moments : `snapshot_moments`
     schema : of `stats_<group>`
     """
@@ -65,7 +69,7 @@ def snapshot(
             )
             yield from end(batch for table in days for batch in table.to_batches(max_chunksize=_BATCH_ROWS))
 
-    return exchange(list(packed), partitions=partitions).mapInArrow(run, ends_as)
+    return met.where(F.col("tag").isin(plan.name, population_tag(plan))).mapInArrow(run, ends_as)
 
 
 def _changed(
@@ -157,22 +161,21 @@ def _sizes(column: pa.Array) -> Ints:
     return np.asarray(pc.fill_null(pc.list_value_length(column), 0), dtype=np.int64)
 
 
-def priors(population: DataFrame, plan: GroupPlan, *, moments: Moments, schema: StructType, sink: _Sink) -> DataFrame:
+def priors(met: DataFrame, plan: GroupPlan, *, moments: Moments, schema: StructType, sink: _Sink) -> DataFrame:
     """`priors_<group>`: the population's rate behind every smoothed column, per segment value and day.
 
-    Parameters
-    ----------
-    population : features.tilefiles.packed_populations for one partition
+    Every partition of `met` (`snapshot`) holds the whole population; the first one answers.
     """
     arrow, (end, ends_as) = to_arrow_schema(schema), sink
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         table = unpack(batches).get(population_tag(plan))
-        if table is not None:
+        context = TaskContext.get()
+        if table is not None and context is not None and context.partitionId() == 0:
             days = (_prior_rows(plan, table, day=day, now=now, schema=arrow) for day, (now, _) in moments.items())
             yield from end(batch for rows in days for batch in rows.to_batches())
 
-    return population.mapInArrow(run, ends_as)
+    return met.where(F.col("tag") == population_tag(plan)).mapInArrow(run, ends_as)
 
 
 def _prior_rows(plan: GroupPlan, population: pa.Table, *, day: date, now: datetime, schema: pa.Schema) -> pa.Table:

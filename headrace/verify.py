@@ -7,10 +7,10 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table as Shown
 
-from features.assemble import state_build
-from features.build import group_plans
+from features.nightly import next_state
+from features.reading import met, state_files, state_moment
 from headrace import tables
-from headrace.config import Config, value_types
+from headrace.config import Config
 from headrace.errors import GateError, InputError
 from headrace.receipts import latest_receipts
 from schemas.tables import table
@@ -41,15 +41,18 @@ def verify_state(spark: SparkSession, config: Config, *, days: Sequence[date], c
     for name in ("day", "group", "rows", "verdict"):
         shown.add_column(name)
     wrong = []
-    for plan in group_plans(config.features, types=value_types(config)):
-        made = table(config, f"state_{plan.name}")
-        stored = tables.committed_hashes(spark, config, made.name, days=days)
-        rows = tables.row_counts(config, made.name, days=days)
-        for day in days:
-            again = state_build(spark, config, plan, made, day=day, states=[])(sink=(iter, made.schema))
-            same = tables.content_hashes(again, days=[day])[day] == stored[day]
-            shown.add_row(str(day), plan.name, f"{rows[day]:,}", "the same" if same else "[bold red]differs[/]")
-            wrong += [] if same else [f"{made.name} of {day}"]
+    for day in days:
+        groups = state_files(config, day=day, states=[])
+        with met(spark, config, groups, priors=False) as together:
+            for plan in (group.plan for group in groups):
+                made = table(config, f"state_{plan.name}")
+                moment, sink = state_moment(config, plan.name, day), (iter, made.schema)
+                again = next_state(together, plan, ds=day, moment=moment, schema=made.schema, sink=sink)
+                stored = tables.committed_hashes(spark, config, made.name, days=[day])
+                same = tables.content_hashes(again, days=[day]) == stored
+                rows = tables.row_counts(config, made.name, days=[day])[day]
+                shown.add_row(str(day), plan.name, f"{rows:,}", "the same" if same else "[bold red]differs[/]")
+                wrong += [] if same else [f"{made.name} of {day}"]
     console.print(shown)
     if wrong:
         raise GateError(

@@ -1,15 +1,16 @@
 """state: tiles_<group> and an earlier state -> state_<group>, what the next day starts from."""
 
 from datetime import date
+from functools import partial
 
 from pyspark.sql import SparkSession
 
 from headrace.job import main
-from features.assemble import state_build
-from features.build import group_plans
+from features.nightly import next_state
+from features.reading import met, state_files, state_moment
 from headrace import tables
 from headrace.chain import up_to_date
-from headrace.config import Config, value_types
+from headrace.config import Config
 from headrace.receipts import Receipt
 from schemas.receipts import table_receipts
 from schemas.tables import table
@@ -19,16 +20,18 @@ __all__ = ["build"]
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read tiles and the state before, advance it, write; day by day, for each starts from the one before."""
-    plans = group_plans(config.features, types=value_types(config))
-    made = {plan.name: table(config, f"state_{plan.name}") for plan in plans}
+    made = {name: table(config, f"state_{name}") for name in config.features.groups}
     for one in made.values():  # all of them before the first is written
         tables.ensure(spark, config, one)
-    states = sorted(up_to_date(config, "state") - set(days))
+    states = up_to_date(config, "state") - set(days)
     for day in sorted(days):
-        for plan in plans:
-            build_state = state_build(spark, config, plan, made[plan.name], day=day, states=states)
-            tables.write_files(config, made[plan.name], build_state, days=[day])
-        states.append(day)
+        groups = state_files(config, day=day, states=states)
+        with met(spark, config, groups, priors=False) as together:
+            for plan in (group.plan for group in groups):
+                moment, one = state_moment(config, plan.name, day), made[plan.name]
+                advanced = partial(next_state, together, plan, ds=day, moment=moment, schema=one.schema)
+                tables.write_files(config, one, advanced, days=[day])
+        states.add(day)
     return table_receipts(spark, config, "state", names=[one.name for one in made.values()], days=days)
 
 

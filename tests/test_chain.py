@@ -165,7 +165,7 @@ def test_days_built_one_by_one_give_the_same_hashes_as_all_at_once(spark, world,
     config, _ = world
     (tmp_path / "landing").symlink_to(config.landing)
     alone = config_of(tmp_path)
-    for number in range(DAYS - 1, -1, -1):
+    for number in (1, 0):
         run_all(spark, alone, ds=LAST - timedelta(days=number), days=1)
     wanted = {k: v for k, v in hashes(config).items() if k in hashes(alone)}
     assert hashes(alone) == wanted

@@ -37,7 +37,7 @@ def test_every_cell_that_can_be_counted_by_hand_is_as_stored(world):
 def test_it_names_what_was_left_out_and_why(world):
     config, _ = world
     reasons = set()
-    for row in read_days(f"{config.root}/training_set").to_pylist():
+    for row in read_days(f"{config.root}/training_set").to_pylist()[::3]:
         for feature in ("user_click_count_1h", "user_by_category_click_count_2h", "item_feed_click_count_2d"):
             text = said(config, impression=row["impression_id"], feature=feature)
             known = (
