@@ -36,24 +36,19 @@ def spine_features(
     *,
     days: Sequence[date],
     groups: Sequence[GroupFiles] | None = None,
+    stored: Sequence[str] = (),
     sink: tuple[Sink, str] | None = None,
 ) -> DataFrame:
     """The training set of `days`: spine, profiles at request_ts, context, statistics, states, defaults.
 
-    `groups` are features.reading.spine_files; without, all tiles are read. With a `sink` (features.build.build_features) the tasks hand it their rows, and what it returns is returned.
+    Parameters
+    ----------
+    groups : features.reading.spine_files; without, all tiles of all groups are read
+    stored : features that stand in the training set already, in the order of its states: only `groups` are computed
+    sink : features.build.build_features
     """
-    next_day = max(days) + timedelta(days=1)
-    rows = tables.read(spark, config, "spine", days=days)
-    at = to_micros(F.col("request_ts"))
-    for entity in ("user", "item"):
-        spans = timeline(spark, config, entity, last=next_day)
-        rows = join_profile(rows, spans, key=f"{entity}_id", at=at, prefix=entity)
-        rows = rows.withColumns(_ages(config, entity))
-    if "item_author_id" in rows.columns:
-        rows = rows.withColumnRenamed("item_author_id", "author_id")
-    years = range(min(days).year - 1, max(days).year + 2)
-    rows = with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
-    partitions = _partitions(spark, config, days=days, last=next_day)
+    rows = _stored_rows(spark, config, stored, days=days) if stored else _spine_rows(spark, config, days=days)
+    partitions = _partitions(spark, config, days=days, last=max(days) + timedelta(days=1))
     groups = groups if groups is not None else spine_files(config, days=days, states=[])
     by = by_entity([group.plan for group in groups])
     hot = _hot(spark, config, list(by), days=days, partitions=partitions)
@@ -75,8 +70,30 @@ def spine_features(
         types=value_types(config),
         hot=hot,
         plans=[group.plan for group in groups],
+        stored=stored,
         sink=sink,
     )
+
+
+def _spine_rows(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
+    """The spine with profile columns at request_ts and context."""
+    rows = tables.read(spark, config, "spine", days=days)
+    at = to_micros(F.col("request_ts"))
+    for entity in ("user", "item"):
+        spans = timeline(spark, config, entity, last=max(days) + timedelta(days=1))
+        rows = join_profile(rows, spans, key=f"{entity}_id", at=at, prefix=entity)
+        rows = rows.withColumns(_ages(config, entity))
+    if "item_author_id" in rows.columns:
+        rows = rows.withColumnRenamed("item_author_id", "author_id")
+    years = range(min(days).year - 1, max(days).year + 2)
+    return with_context(rows, timezone=config.timezone, holidays=holiday_dates(config.country, years=years))
+
+
+def _stored_rows(spark: SparkSession, config: Config, stored: Sequence[str], *, days: Sequence[date]) -> DataFrame:
+    """Rows of the training set without features that are to be computed."""
+    rows = tables.read(spark, config, "training_set", days=days)
+    computed = {f.name for f in feature_columns(config)} - set(stored)
+    return rows.drop(*computed)
 
 
 def _hot(

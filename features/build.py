@@ -11,6 +11,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -84,6 +85,7 @@ def build_features(
     types: dict[str, str] | None = None,
     hot: Mapping[str, Hot] | None = None,
     plans: Sequence[GroupPlan] | None = None,
+    stored: Sequence[str] = (),
     sink: tuple[Sink, str] | None = None,
 ) -> DataFrame:
     """Add the features of every group, find all states, fill the defaults.
@@ -102,6 +104,7 @@ def build_features(
     types : headrace.config.value_types, needed where a column keeps values of a profile
     hot : entity -> hot keys (features.skew), the same with which `tiles` were packed
     plans : `group_plans`, where some start from a state (features.nightly)
+    stored : features whose cells and states `rows` bring along from a training set, in the order of their states
     sink : what the last step of a task does with its rows, and the schema of what it returns; None returns the rows
 
     Returns
@@ -114,7 +117,7 @@ def build_features(
         for g in features.groups.values()
     }
     rows = rows.withColumns(moments) if moments else rows
-    finish = _finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema))
+    finish = _finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema), stored=stored)
     end, ends_as = sink or (iter, schema)
     stages = [_Stage(entity, tuple(own), (hot or {}).get(entity, {})) for entity, own in by_entity(plans).items()]
     if not stages:
@@ -192,9 +195,18 @@ def _finish_only(finish: _Finish, end: Sink) -> Sink:
 
 
 def _finisher(
-    plans: list[GroupPlan], *, columns: list[Feature], profiles: dict[str, timedelta], schema: pa.Schema
+    plans: list[GroupPlan],
+    *,
+    columns: list[Feature],
+    profiles: dict[str, timedelta],
+    schema: pa.Schema,
+    stored: Sequence[str],
 ) -> _Finish:
-    """Last step in a task: names, states, defaults, and the column order of the table."""
+    """Last step in a task: names, states, defaults, and the column order of the table.
+
+    Cells of `stored` features come with the rows, filled, and their states in feature_states, in that order.
+    """
+    places = {name: place for place, name in enumerate(stored)}
     by_source = {plan.name: source_columns(columns, f"group:{plan.name}") for plan in plans}
     wanted = set(schema.names)
 
@@ -204,8 +216,12 @@ def _finisher(
             names = [f.name for f in by_source[plan.name]]
             ready |= {n: rows.column(f"_{plan.name}_{i}") for i, n in enumerate(names)}
         states = np.empty((rows.num_rows, len(columns)), dtype=np.uint8)
-        checks = _entity_checks(rows, plans, profiles)
+        checks = _entity_checks(rows, plans, {} if stored else profiles)
+        before = _states_of(rows, len(stored)) if stored else states
         for position, feature in enumerate(columns):
+            if feature.name in places:
+                states[:, position] = before[:, places[feature.name]]
+                continue
             column = _single(ready[feature.name]).cast(schema.field(feature.name).type)
             known, stale = checks.get(feature.source, (None, None))
             states[:, position] = cell_states(column, feature, known=known, stale=stale)
@@ -219,6 +235,11 @@ def _finisher(
         yield from table.to_batches(max_chunksize=_OUTPUT_ROWS)
 
     return finish
+
+
+def _states_of(rows: pa.Table, number: int) -> NDArray[np.uint8]:
+    flat = pc.binary_join(pa.array([_single(rows.column("feature_states")).to_pylist()], pa.list_(pa.binary())), b"")
+    return np.frombuffer(flat[0].as_buffer(), dtype=np.uint8).reshape(rows.num_rows, number)
 
 
 def _single(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -36,13 +36,15 @@ _EVENTS_PER_PARTITION = 4_000_000  # tiles of so many events, of all groups, fit
 
 
 @contextmanager
-def packed_day_tiles(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Iterator[DataFrame]:
-    """Partial tiles of every group, met in their partitions; kept until the caller has written all groups."""
+def packed_day_tiles(
+    spark: SparkSession, config: Config, *, names: Sequence[str], days: Sequence[date]
+) -> Iterator[DataFrame]:
+    """Partial tiles of groups, met in their partitions; kept until the caller has written them all."""
     features, types = config.features, value_types(config)
     files = {name: tables.files(config, name, days=days) for name in _EVENTS}
     events = sum(file.rows for listed in files.values() for file in listed)
     partitions = config.spark.partitions or max(config.spark.shuffle_partitions, events // _EVENTS_PER_PARTITION + 1)
-    specs = {name: tile_spec(features, name, types=types) for name in features.groups}
+    specs = {name: tile_spec(features, name, types=types) for name in names}
     by_impression = [name for name in specs if impression_columns(features, name)]
     by_profile = [name for name in specs if profile_sources(features, name) and name not in by_impression]
     plain = [spec for name, spec in specs.items() if name not in (*by_impression, *by_profile)]

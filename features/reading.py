@@ -1,5 +1,6 @@
 """Which files of tiles and states a group's answers need, and the packed frames that bring them to the rows."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from features.nightly import Start, needed_files, started
 from features.tilefiles import packed_populations, packed_state_files, packed_tile_files
 from headrace import tables
 from headrace.arrowfiles import file_tasks
-from headrace.config import Config, value_types
+from headrace.config import Config, feature_columns, value_types
 from headrace.days import day_end
 from headrace.delta import DeltaFile
 from headrace.exchange import Hot, exchange
+from headrace.receipts import latest_receipts
+from headrace.reuse import MADE_OF, kept_features, made_of_features
 
 __all__ = [
     "BYTES_PER_TILE",
     "PARTITION_BYTES",
     "GroupFiles",
+    "feature_notes",
     "met",
     "packed_files",
     "snapshot_files",
@@ -32,9 +36,11 @@ __all__ = [
     "state_moment",
     "state_start",
     "tile_rows",
+    "without_stored",
 ]
 
 BYTES_PER_TILE, PARTITION_BYTES = 120, 128 << 20
+_ORDER = "feature_order"
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,32 @@ def state_files(config: Config, *, day: date, states: Iterable[date]) -> list[Gr
             group = GroupFiles(plan, kept, tables.files(config, f"state_{plan.name}", days=[start.ds]))
         found.append(group)
     return found
+
+
+def without_stored(
+    config: Config, groups: Sequence[GroupFiles], *, days: Sequence[date]
+) -> tuple[list[str], list[GroupFiles]]:
+    """Features that stand in the training set of these days as they would be built, and the groups that do not.
+
+    Where all stand, or none, everything is built.
+    """
+    kept = kept_features(config, days)
+    latest = latest_receipts(config)
+    orders = {latest["features", day].notes.get(_ORDER, "") for day in days if ("features", day) in latest}
+    if not kept or len(kept) == len(groups) or len(orders) != 1:
+        return [], list(groups)
+    missing = [group for group in groups if group.plan.name not in kept]
+    computed = {cell.name for group in missing for cell in group.plan.cells}
+    stored = json.loads(orders.pop())
+    return ([], list(groups)) if computed & set(stored) else (stored, missing)
+
+
+def feature_notes(config: Config, groups: Iterable[GroupFiles]) -> dict[str, str]:
+    """What a receipt of `features` says beside its rows: tile rows opened, what each group was made of, the columns."""
+    notes = {f"tiles_{name}.rows_read": str(rows) for name, rows in tile_rows(groups).items()}
+    notes[MADE_OF] = json.dumps(made_of_features(config))
+    notes[_ORDER] = json.dumps([feature.name for feature in feature_columns(config)])
+    return notes
 
 
 def tile_rows(groups: Iterable[GroupFiles]) -> dict[str, int]:

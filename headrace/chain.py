@@ -23,7 +23,18 @@ from schemas.landing import landed_days, landing_digest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["SIDE_STEPS", "STEPS", "Plan", "Step", "StepOutcome", "plan_run", "run_step", "step_named", "up_to_date"]
+__all__ = [
+    "SIDE_STEPS",
+    "STEPS",
+    "Plan",
+    "Step",
+    "StepOutcome",
+    "inputs_of",
+    "plan_run",
+    "run_step",
+    "step_named",
+    "up_to_date",
+]
 
 PROFILES = ("user_profile", "item_profile")
 
@@ -258,6 +269,11 @@ def run_step(
         receipts = write_receipts(config, receipts)
     seconds = (datetime.now(UTC) - started).total_seconds()
     return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts if pending else [])
+
+
+def inputs_of(config: Config, name: str, day: date) -> dict[str, str]:
+    """Inputs of a step's day as they are now, with their content hashes."""
+    return step_named(name).inputs(Known(config, latest_receipts(config)), day)
 
 
 def up_to_date(config: Config, name: str) -> set[date]:

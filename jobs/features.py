@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from headrace.job import main
 from features.assemble import spine_features
-from features.reading import spine_files, tile_rows
+from features.reading import feature_notes, spine_files, without_stored
 from headrace import tables
 from headrace.chain import up_to_date
 from headrace.config import Config
@@ -21,11 +21,12 @@ __all__ = ["build"]
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read spine and tiles (from the latest state that fits), enrich, write."""
     groups = spine_files(config, days=days, states=up_to_date(config, "state"))
-    training_set = partial(spine_features, spark, config, days=days, groups=groups)
+    stored, groups = without_stored(config, groups, days=days)
+    training_set = partial(spine_features, spark, config, days=days, groups=groups, stored=stored)
     tables.ensure(spark, config, table(config, "training_set"))
     tables.write_files(config, table(config, "training_set"), training_set, days=days)
     receipts = table_receipts(spark, config, "features", names=["training_set"], days=days)
-    receipts = with_notes(receipts, {f"tiles_{name}.rows_read": str(n) for name, n in tile_rows(groups).items()})
+    receipts = with_notes(receipts, feature_notes(config, groups))
     return tables.checked_against(config, receipts, "spine")
 
 

@@ -1,5 +1,6 @@
 """tiles: conformed events and profiles -> tiles_<group>, one partition per landing day."""
 
+import json
 from datetime import date
 from functools import partial
 
@@ -11,23 +12,26 @@ from features.tiles import merged_tiles, tile_spec
 from headrace import tables
 from headrace.config import Config, value_types
 from headrace.receipts import Receipt
-from schemas.receipts import table_receipts
+from headrace.reuse import MADE_OF, kept_tiles, made_of_tiles
+from schemas.receipts import table_receipts, with_notes
 from schemas.tables import table
 
 __all__ = ["build"]
 
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
-    """Read the days' events, aggregate per group, write."""
+    """Read the days' events, aggregate per group that does not stand already, write."""
     made = {name: table(config, f"tiles_{name}") for name in config.features.groups}
     for one in made.values():  # all of them before the first is written
         tables.ensure(spark, config, one)
-    with packed_day_tiles(spark, config, days=days) as packed:
-        for name, one in made.items():
+    names = sorted(set(made) - kept_tiles(config, days)) or list(made)
+    with packed_day_tiles(spark, config, names=names, days=days) as packed:
+        for name in names:
+            one = made[name]
             spec = tile_spec(config.features, name, types=value_types(config))
             tables.write_files(config, one, partial(merged_tiles, packed, spec, schema=one.schema), days=days)
-    names = [f"tiles_{name}" for name in config.features.groups]
-    return table_receipts(spark, config, "tiles", names=names, days=days)
+    receipts = table_receipts(spark, config, "tiles", names=[one.name for one in made.values()], days=days)
+    return with_notes(receipts, {MADE_OF: json.dumps(made_of_tiles(config))})
 
 
 if __name__ == "__main__":

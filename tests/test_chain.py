@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from features.states import STATES
-from headrace.chain import STEPS, run_step
+from headrace import tables
+from headrace.chain import STEPS, run_step, step_named
 from headrace.config import feature_columns, load_config
 from headrace.delta import read_days
 from headrace.errors import InputError
@@ -139,7 +140,6 @@ def hashes(config) -> dict:
 @pytest.mark.parametrize("partitions", [1, 3, 7])
 def test_the_training_set_is_the_same_at_any_number_of_partitions(spark, world, partitions):
     from features.assemble import spine_features
-    from headrace import tables
 
     config, _ = world
     days = [LAST - timedelta(days=n) for n in range(DAYS)]
@@ -150,7 +150,6 @@ def test_the_training_set_is_the_same_at_any_number_of_partitions(spark, world, 
 
 def test_the_training_set_is_the_same_whoever_is_called_hot(spark, world, monkeypatch):
     from features import assemble
-    from headrace import tables
 
     config, _ = world
     monkeypatch.setattr(assemble, "_ROWS_WORTH_A_LOOK", 0)
@@ -170,6 +169,35 @@ def test_days_built_one_by_one_give_the_same_hashes_as_all_at_once(spark, world,
     wanted = {k: v for k, v in hashes(config).items() if k in hashes(alone)}
     assert hashes(alone) == wanted
     assert ("features", LAST, "training_set") in wanted
+
+
+def test_a_group_added_later_is_built_alone_and_gives_what_building_all_again_gives(spark, world, tmp_path):
+    config, _ = world
+    added = {
+        "entity": "item",
+        "windows": ["6h"],
+        "delay": "1h",
+        "refresh": "1h",
+        "tolerance": "1d",
+        "count": ["shared"],
+    }
+    more = config_of(
+        tmp_path,
+        f"landing={config.landing}",
+        "features.metrics.shared={action: share}",
+        f"features.groups.shares={added}",
+    )
+    shutil.copytree(config.root, more.root)
+    versions = {name: tables.version_of(more, f"tiles_{name}") for name in config.features.groups}
+    history = sorted(day for job, day in latest_receipts(config) if job == "tiles")
+    run_step(lambda: spark, more, step_named("tiles"), days=history)
+    assert {name: tables.version_of(more, f"tiles_{name}") for name in config.features.groups} == versions
+    alone = run_step(lambda: spark, more, step_named("features"), days=[LAST]).receipts[0]
+    assert [n for n in alone.notes if n.endswith("rows_read")] == ["tiles_shares.rows_read"]
+    whole = run_step(lambda: spark, more, step_named("features"), days=[LAST], rebuild=[LAST]).receipts[0]
+    assert len([n for n in whole.notes if n.endswith("rows_read")]) == len(more.features.groups)
+    assert alone.outputs == whole.outputs
+    assert any(row["item_shared_count_6h"] for row in rows_of(more, "training_set", [LAST]))
 
 
 def test_coverage_states_sum_to_the_rows_and_the_weight(world):
