@@ -57,6 +57,11 @@ class TileSpec:
         return ["key", *(["segment"] if self.segment else []), "event_hour", "visible_hour", "ds_number"]
 
     @property
+    def counts(self) -> list[str]:
+        """Columns that count events."""
+        return [m.column for m in self.measures if m.source == "one"]
+
+    @property
     def kept(self) -> list[str]:
         """Columns of the log that lists keep."""
         return sorted({m.source for m in self.measures if m.columns[0][1].startswith("array") and m.source != "bucket"})

@@ -25,8 +25,10 @@ from headrace.errors import InputError
 __all__ = ["WRITTEN_SCHEMA", "FileTasks", "file_tasks", "open_parts", "parquet_sink"]
 
 Batches = Iterable[pa.RecordBatch]
-WRITTEN_SCHEMA = "path string, ds string, size bigint, stats string"
-_WRITTEN = pa.schema([("path", pa.string()), ("ds", pa.string()), ("size", pa.int64()), ("stats", pa.string())])
+WRITTEN_SCHEMA = "path string, ds string, size bigint, stats string, sums string"
+_WRITTEN = pa.schema(
+    [(name, pa.int64() if name == "size" else pa.string()) for name in ("path", "ds", "size", "stats", "sums")]
+)
 _NEAR_US = 3 * 86_400_000_000
 _EPOCH = date(1970, 1, 1)
 _ROWS_PER_TASK = 16_000_000
@@ -139,12 +141,13 @@ def open_parts(
 
 
 def parquet_sink(
-    base: str, schema: pa.Schema, *, bounded: Sequence[str] = ()
+    base: str, schema: pa.Schema, *, bounded: Sequence[str] = (), summed: Sequence[str] = ()
 ) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     """A last step that writes its rows below `base`, one file a day, and returns WRITTEN_SCHEMA rows instead.
 
     Least and greatest values of the timestamps `bounded` go into the log. Rows that lie more than three days from their
-    day by any of them get a file of their own, so that the bounds of the others stay narrow.
+    day by any of them get a file of their own, so that the bounds of the others stay narrow. Sums of the whole numbers
+    `summed` come back with each file.
 
     Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
     an error (ValueError): Parquet itself would not notice.
@@ -160,7 +163,7 @@ def parquet_sink(
                 _check_nulls(batch, schema)
                 for day, far, rows in _by_day(batch, bounded):
                     if (day, far) not in open_files:
-                        open_files[day, far] = _DayFile(system, folder, day, inside, strings, bounded)
+                        open_files[day, far] = _DayFile(system, folder, day, inside, strings, bounded, summed)
                     open_files[day, far].write(rows.select(inside.names))
             written = [file.finish() for file in open_files.values()]
         except BaseException:
@@ -205,7 +208,7 @@ class _DayFile:
 
     def __init__(
         self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str],
-        bounded: Sequence[str],
+        bounded: Sequence[str], summed: Sequence[str],
     ) -> None:  # fmt: skip
         self.system, self.day, self.rows = system, day, 0
         self.path = f"ds={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
@@ -217,6 +220,7 @@ class _DayFile:
         self.held: list[pa.RecordBatch] = []
         self.bounds: dict[str, tuple[int, int]] = {}
         self.bounded = bounded
+        self.sums = dict.fromkeys(summed, 0)
 
     def write(self, rows: pa.RecordBatch) -> None:
         self.rows += rows.num_rows
@@ -224,6 +228,8 @@ class _DayFile:
             least, greatest = (v.cast(pa.int64()).as_py() for v in pc.min_max(rows.column(name)).values())
             known = self.bounds.get(name, (least, greatest))
             self.bounds[name] = min(known[0], least), max(known[1], greatest)
+        for name in self.sums:
+            self.sums[name] += pc.sum(rows.column(name)).as_py() or 0
         self.held.append(rows)
         if sum(b.num_rows for b in self.held) >= _GROUP_ROWS or sum(b.nbytes for b in self.held) >= _GROUP_BYTES:
             self._flush()
@@ -238,7 +244,8 @@ class _DayFile:
         self.writer.close()
         self.stream.close()
         size = self.system.get_file_info(self.whole).size
-        return {"path": self.path, "ds": self.day.isoformat(), "size": size, "stats": json.dumps(self._stats())}
+        told = {"stats": json.dumps(self._stats()), "sums": json.dumps(self.sums)}
+        return {"path": self.path, "ds": self.day.isoformat(), "size": size, **told}
 
     def _stats(self) -> dict[str, object]:
         """As the Delta log writes them: timestamps in milliseconds, which must not cut off what they bound."""

@@ -62,6 +62,9 @@ def _show_step(config: Config, name: str, days: list[date], *, rebuild: list[dat
     refused = sum(r.rows_quarantined for r in outcome.receipts)
     if refused:
         built += f"; [bold yellow]{refused:,} rows quarantined[/] ({_top_reasons(outcome.receipts)})"
+    idle = sorted({m for r in outcome.receipts for m in r.notes.get("metrics_without_events", "").split()})
+    if idle:
+        built += f"; [bold yellow]metrics without events[/] on some of these days: {', '.join(idle)}"
     skipped = f"skipped {_span(outcome.skipped)}: same inputs, config and code" if outcome.skipped else ""
     console.print(f"[bold]{name:<9}[/] {'; '.join(filter(None, (built, skipped)))}")
     return outcome

@@ -1,8 +1,10 @@
 """All reading and writing of Delta tables: one commit a write, whole days replaced, schemas enforced."""
 
+import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from delta.tables import DeltaTable as SparkDeltaTable
@@ -21,6 +23,7 @@ from headrace.receipts import Receipt, before_writing
 from schemas.tables import Table, table
 
 __all__ = [
+    "Written",
     "checked_against",
     "committed_hashes",
     "content_hashes",
@@ -93,17 +96,28 @@ def write_days(
     return version_of(config, made.name)
 
 
-def write_files(config: Config, made: Table, build: Callable[..., DataFrame], *, days: Sequence[date]) -> int:
-    """Replace `days` of a table, which exists (`ensure`), in one commit by files that tasks write; return its version.
+@dataclass(frozen=True)
+class Written:
+    """A commit of files: the table's version, and the sums asked for, per day that has rows."""
+
+    version: int
+    sums: dict[date, Counter[str]]
+
+
+def write_files(
+    config: Config, made: Table, build: Callable[..., DataFrame], *, days: Sequence[date], summed: Sequence[str] = ()
+) -> Written:
+    """Replace `days` of a table, which exists (`ensure`), in one commit by files that tasks write.
 
     Parameters
     ----------
     build : called with sink=(sink, schema of what it returns)
         Makes the frame whose last step in a task hands `sink` batches of the table's columns.
+    summed : whole-number columns to add up on the way
     """
     before_writing()
     uri = table_uri(config, made.name)
-    sink = parquet_sink(uri, to_arrow_schema(made.schema), bounded=made.bounded)
+    sink = parquet_sink(uri, to_arrow_schema(made.schema), bounded=made.bounded, summed=summed)
     with told_by_tasks():
         written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
     now = int(time.time() * 1000)
@@ -116,7 +130,10 @@ def write_files(config: Config, made: Table, build: Callable[..., DataFrame], *,
         added, mode="overwrite", schema=target.schema(), partition_by=["ds"], partition_filters=chosen
     )
     _check_alone(config, made.name, days=days, written={row["path"] for row in written})
-    return version_of(config, made.name)
+    sums: dict[date, Counter[str]] = {}
+    for row in written:
+        sums.setdefault(date.fromisoformat(row["ds"]), Counter()).update(json.loads(row["sums"]))
+    return Written(version_of(config, made.name), sums)
 
 
 def _check_alone(config: Config, name: str, *, days: Sequence[date], written: set[str]) -> None:

@@ -13,7 +13,7 @@ from headrace import tables
 from headrace.config import Config, value_types
 from headrace.receipts import Receipt
 from headrace.reuse import MADE_OF, kept_tiles, made_of_tiles
-from schemas.receipts import table_receipts, with_notes
+from schemas.receipts import table_receipts, with_metrics, with_notes
 from schemas.tables import table
 
 __all__ = ["build"]
@@ -25,13 +25,15 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     for one in made.values():  # all of them before the first is written
         tables.ensure(spark, config, one)
     names = sorted(set(made) - kept_tiles(config, days)) or list(made)
+    written: dict[str, tables.Written] = {}
     with packed_day_tiles(spark, config, names=names, days=days) as packed:
         for name in names:
             one = made[name]
             spec = tile_spec(config.features, name, types=value_types(config))
-            tables.write_files(config, one, partial(merged_tiles, packed, spec, schema=one.schema), days=days)
+            tiles = partial(merged_tiles, packed, spec, schema=one.schema)
+            written[name] = tables.write_files(config, one, tiles, days=days, summed=spec.counts)
     receipts = table_receipts(spark, config, "tiles", names=[one.name for one in made.values()], days=days)
-    return with_notes(receipts, {MADE_OF: json.dumps(made_of_tiles(config))})
+    return with_metrics(with_notes(receipts, {MADE_OF: json.dumps(made_of_tiles(config))}), config, written)
 
 
 if __name__ == "__main__":

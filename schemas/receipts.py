@@ -1,5 +1,6 @@
 """What a build reports of each day: rows accounted for, hashes and versions of what was written."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -11,7 +12,7 @@ from headrace.config import Config
 from headrace.receipts import Receipt
 from schemas.ingest import TableDay
 
-__all__ = ["ingest_receipts", "table_receipts", "with_notes"]
+__all__ = ["ingest_receipts", "table_receipts", "with_metrics", "with_notes"]
 
 
 def ingest_receipts(
@@ -70,3 +71,20 @@ def table_receipts(
 def with_notes(receipts: Mapping[date, Receipt], notes: Mapping[str, str]) -> dict[date, Receipt]:
     """The same notes on every receipt of one build."""
     return {day: replace(receipt, notes={**receipt.notes, **notes}) for day, receipt in receipts.items()}
+
+
+def with_metrics(
+    receipts: Mapping[date, Receipt], config: Config, written: Mapping[str, tables.Written]
+) -> dict[date, Receipt]:
+    """Name the metrics of the groups written that met no event on a day: a `where` on a column that is null, say."""
+    counted: dict[date, Counter[str]] = {day: Counter() for day in receipts}
+    used = {m for name in written for m in config.features.groups[name].metric_names}
+    for one in written.values():
+        for day, sums in one.sums.items():
+            counted[day].update({column.removesuffix("_count"): n for column, n in sums.items()})
+    named = {c.removesuffix("_count") for one in written.values() for sums in one.sums.values() for c in sums}
+    absent = {day: sorted((used & named) - {m for m, n in counts.items() if n}) for day, counts in counted.items()}
+    return {
+        day: replace(r, notes={**r.notes, "metrics_without_events": " ".join(absent[day])}) if absent[day] else r
+        for day, r in receipts.items()
+    }

@@ -87,7 +87,7 @@ def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
         config, made, written_by(spark, [(1, "a", MONDAY), (2, "b", TUESDAY)]), days=[MONDAY, TUESDAY]
     )
     second = tables.write_files(config, made, written_by(spark, [(3, "c", MONDAY)]), days=[MONDAY])
-    assert second == first + 1
+    assert second.version == first.version + 1
     found = read_days(f"{config.root}/things").to_pylist()
     assert sorted((r["id"], r["ds"]) for r in found) == [(2, TUESDAY), (3, MONDAY)]
     assert tables.row_counts(config, "things", days=[MONDAY, TUESDAY]) == {MONDAY: 1, TUESDAY: 1}
@@ -106,10 +106,10 @@ def test_a_day_without_rows_is_replaced_by_nothing(spark, tmp_path):
 def test_a_failed_write_leaves_the_last_good_version(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
     tables.ensure(spark, config, made)
-    version = tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+    before = tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
     with pytest.raises(PySparkException, match="null"):
         tables.write_files(config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
-    assert tables.version_of(config, "things") == version
+    assert tables.version_of(config, "things") == before.version
     assert tables.total_rows(config, "things") == 1
 
 

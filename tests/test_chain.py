@@ -108,6 +108,16 @@ def test_every_receipt_accounts_for_every_row(world):
     assert sum(r.rows_duplicate for r in ingested) == len(rows_of(config, "duplicates")) > 0
 
 
+def test_a_metric_that_met_no_event_is_named_on_the_receipt(world):
+    config, _ = world
+    latest = latest_receipts(config)
+    named = {day: r.notes.get("metrics_without_events", "") for (job, day), r in latest.items() if job == "tiles"}
+    for day, text in named.items():
+        rows = rows_of(config, "tiles_item_in_feed", [day])
+        assert ("feed_click" in text.split()) == (sum(row["feed_click_count"] for row in rows) == 0)
+        assert "impression" not in text.split()
+
+
 def test_a_second_run_does_nothing(spark, world):
     config, _ = world
     before = latest_receipts(config)

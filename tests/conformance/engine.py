@@ -102,7 +102,7 @@ def build_world(spark: Callable[[], SparkSession], folder: Path, *, world: str) 
     folder.mkdir(parents=True, exist_ok=True)
     config = write_config(cases, folder, world=world)
     days = write_landing(cases, folder / "landing", timezone=config.timezone)
-    per_step = {"ingest": landed_days(days)}
+    per_step = {"ingest": landed_days(days), "tiles": landed_days(days)}
     receipts = []
     for step in STEPS:
         if step.name in _STEPS:
