@@ -1,17 +1,17 @@
 """Every aggregate: from the statistics of one group to one Arrow column per cell. Definitions: docs/aggregates.md."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from features import int128
-from features.facts import bucket_value
-from features.ranges import extremes, newest, window_contents
+from features.asked import Asked
+from features.axis import Ints
+from features.contents import distinct, last_k, quantile, top_k
+from features.ranges import extremes
 from features.statistics import Bools, Floats, Statistics
-from features.windows import Ints, Span, last_seen
+from features.windows import Span, last_seen
 from headrace.config import LIMBS, Cell
 from headrace.durations import Window
 
@@ -19,41 +19,6 @@ __all__ = ["compute", "exact_variance"]
 
 MICROUNITS = 1e6
 _EVER = Span(0, None)
-_HASHES = 2.0**64
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The statistics that a group's cells draw on.
-
-    Attributes
-    ----------
-    own : of key (x segment); whole: of the key over all its segments, for shares; everyone: of all keys, for priors
-    known : bool (N,), rows whose key is known
-    """
-
-    windows: dict[Window, int]
-    own: Statistics
-    whole: Statistics | None
-    everyone: Statistics | None
-    known: Bools
-
-    def rows(self, values: NDArray[np.generic], *, valid: Bools | None = None) -> pa.Array:
-        """From distinct queries to rows; unknown keys and invalid values become null."""
-        back = self.own.back
-        return pa.array(values[back], mask=~(self.known if valid is None else self.known & valid[back]))
-
-    def lists(self, queries: Ints, values: pa.Array) -> pa.Array:
-        """One list a row from entries of ascending queries; null where there is no entry."""
-        offsets = np.searchsorted(queries, np.arange(len(self.own.queries.as_of) + 1)).astype(np.int32)
-        made = pa.ListArray.from_arrays(pa.array(offsets), values)
-        absent = ~self.known | (np.diff(offsets) == 0)[self.own.back]
-        return made.take(pa.array(self.own.back, mask=absent))
-
-    def number(self, cell: Cell) -> int:
-        """The cell's window, as a number."""
-        assert cell.window is not None
-        return self.windows[cell.window]
 
 
 def compute(
@@ -66,28 +31,28 @@ def compute(
     known: Bools,
 ) -> list[pa.Array]:
     """One column per cell, in order."""
-    group = _Group(windows, own, whole, everyone, known)
+    group = Asked(windows, own, whole, everyone, known)
     return [_COMPUTE[cell.aggregate](group, cell) for cell in cells]
 
 
-def _count(group: _Group, cell: Cell) -> pa.Array:
+def _count(group: Asked, cell: Cell) -> pa.Array:
     return group.rows(group.own.total(f"{cell.metric}_count", group.number(cell)))
 
 
-def _sum(group: _Group, cell: Cell) -> pa.Array:
+def _sum(group: Asked, cell: Cell) -> pa.Array:
     return group.rows(group.own.total(f"{cell.metric}_sum", group.number(cell)) / MICROUNITS)
 
 
-def _mean(group: _Group, cell: Cell) -> pa.Array:
+def _mean(group: Asked, cell: Cell) -> pa.Array:
     total, count = (group.own.total(f"{cell.metric}_{c}", group.number(cell)) for c in ("sum", "count"))
     return group.rows(total / np.maximum(count * MICROUNITS, 1.0), valid=count > 0)  # rounded once
 
 
-def _ratio(group: _Group, top: Floats, bottom: Ints) -> pa.Array:
+def _ratio(group: Asked, top: Floats, bottom: Ints) -> pa.Array:
     return group.rows(top / np.maximum(bottom, 1), valid=bottom > 0)
 
 
-def _variance(group: _Group, cell: Cell) -> pa.Array:
+def _variance(group: Asked, cell: Cell) -> pa.Array:
     own, m, w = group.own, cell.metric, group.number(cell)
     count, total = own.total(f"{m}_count", w), own.total(f"{m}_sum", w)
     limbs = [own.total(f"{m}_square_{i}", w) for i in range(LIMBS)]
@@ -119,7 +84,7 @@ def exact_variance(count: Ints, total: Ints, limbs: Sequence[Ints]) -> Floats:
     return np.where(huge, rough, top / (safe * safe)) / MICROUNITS**2
 
 
-def _rate(group: _Group, cell: Cell) -> pa.Array:
+def _rate(group: Asked, cell: Cell) -> pa.Array:
     top, bottom = _sides(group.own, cell, group.number(cell))
     return _ratio(group, top.astype(np.float64), bottom)
 
@@ -128,7 +93,7 @@ def _sides(statistics: Statistics, cell: Cell, window: int) -> tuple[Ints, Ints]
     return statistics.total(f"{cell.metric}_count", window), statistics.total(f"{cell.over}_count", window)
 
 
-def _smoothed(group: _Group, cell: Cell) -> pa.Array:
+def _smoothed(group: Asked, cell: Cell) -> pa.Array:
     """(numerator + k * prior) / (denominator + k), docs/design.md section 5; null where the population is empty."""
     assert group.everyone is not None and cell.strength is not None
     w, back = group.number(cell), group.own.back
@@ -139,7 +104,7 @@ def _smoothed(group: _Group, cell: Cell) -> pa.Array:
     return pa.array(values, mask=~(group.known & (all_bottom > 0)))
 
 
-def _share(group: _Group, cell: Cell) -> pa.Array:
+def _share(group: Asked, cell: Cell) -> pa.Array:
     """The segment's events over the key's in all segments; null where the key has none."""
     assert group.whole is not None
     column, w = f"{cell.metric}_count", group.number(cell)
@@ -147,7 +112,7 @@ def _share(group: _Group, cell: Cell) -> pa.Array:
     return pa.array(part / np.maximum(total, 1), mask=~(group.known & (total > 0)))
 
 
-def _trend(group: _Group, cell: Cell) -> pa.Array:
+def _trend(group: Asked, cell: Cell) -> pa.Array:
     """The rate in the short window over that in the long one; null where either has no rate, or the long one is 0."""
     assert cell.longer is not None
     top, bottom = _sides(group.own, cell, group.number(cell))
@@ -157,14 +122,14 @@ def _trend(group: _Group, cell: Cell) -> pa.Array:
     return group.rows(top / np.maximum(bottom, 1) / long_rate, valid=valid)
 
 
-def _extreme(group: _Group, cell: Cell) -> pa.Array:
+def _extreme(group: Asked, cell: Cell) -> pa.Array:
     points = group.own.value_points(f"{cell.metric}_{cell.aggregate}")
     span = group.own.spans[group.number(cell)]
     best, found = extremes(points, group.own.queries, span, largest=cell.aggregate == "max")
     return group.rows(np.where(found, best, 0) / MICROUNITS, valid=found)
 
 
-def _edge(group: _Group, cell: Cell) -> pa.Array:
+def _edge(group: Asked, cell: Cell) -> pa.Array:
     stem = f"{cell.metric}_{cell.aggregate}"
     points, values = group.own.edge_points(f"{stem}_ts", f"{stem}_value")
     span = group.own.spans[group.number(cell)]
@@ -173,7 +138,7 @@ def _edge(group: _Group, cell: Cell) -> pa.Array:
     return group.rows(shown / MICROUNITS, valid=found)
 
 
-def _recency(group: _Group, cell: Cell) -> pa.Array:
+def _recency(group: Asked, cell: Cell) -> pa.Array:
     own, column = group.own.lasting, group.own.lasting.tiles.column(f"{cell.metric}_last_ts")
     present = np.asarray(column.is_valid().to_numpy())
     moments = np.asarray(column.fill_null(0).to_numpy(), dtype=np.int64)
@@ -181,85 +146,14 @@ def _recency(group: _Group, cell: Cell) -> pa.Array:
     return group.rows((own.queries.as_of * own.tick - last) / MICROUNITS, valid=found)
 
 
-def _age(group: _Group, cell: Cell) -> pa.Array:
+def _age(group: Asked, cell: Cell) -> pa.Array:
     points = group.own.lasting.value_points(f"{cell.metric}_first_ts")
     first, found = extremes(points, group.own.queries, _EVER, largest=False)
     elapsed = group.own.queries.as_of * group.own.tick - np.where(found, first, 0)
     return group.rows(elapsed / MICROUNITS, valid=found)
 
 
-def _grouped(group: _Group, cell: Cell, values: str, counts: str | None) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """(query, rank, events) of every different value in each query's window, sorted, some queries at a time."""
-    points, _ = group.own.list_points(values, counts)
-    span = group.own.spans[group.number(cell)]
-    for query, point in window_contents(points, group.own.queries, span):
-        order = np.lexsort((points.ranks[point], query))
-        query, rank, events = query[order], points.ranks[point][order], points.weights[point][order]
-        fresh = np.ones(len(query), dtype=bool)
-        fresh[1:] = (query[1:] != query[:-1]) | (rank[1:] != rank[:-1])
-        starts = np.flatnonzero(fresh)
-        if len(starts):
-            yield query[starts], rank[starts], np.add.reduceat(events, starts)
-
-
-def _distinct(group: _Group, cell: Cell) -> pa.Array:
-    """Different values: exact below k, else (k - 1) / (k-th smallest hash as a share of all), Bar-Yossef et al. 2002."""
-    column = f"{cell.metric}_{cell.of.replace('.', '_')}_hashes_{cell.k}"
-    _, hashes = group.own.list_points(column, None)
-    counts = np.zeros(len(group.own.queries.as_of), dtype=np.int64)
-    for query, rank, _ in _grouped(group, cell, column, None):
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
-        sizes = np.diff(np.append(starts, len(query)))
-        counts[query[starts]] = sizes
-        full = sizes >= cell.k
-        kth = np.asarray(hashes, np.int64)[rank[starts[full] + cell.k - 1]].view(np.uint64) ^ np.uint64(1 << 63)
-        counts[query[starts[full]]] = np.rint((cell.k - 1) * _HASHES / (kth.astype(np.float64) + 1)).astype(np.int64)
-    return group.rows(counts)
-
-
-def _quantile(group: _Group, cell: Cell) -> pa.Array:
-    """The bucket of the value of rank max(ceil(q n), 1) in the window."""
-    column = f"{cell.metric}_bucket"
-    _, buckets = group.own.list_points(f"{column}_values", f"{column}_counts")
-    best = np.full(len(group.own.queries.as_of), -1, dtype=np.int64)
-    for query, rank, events in _grouped(group, cell, f"{column}_values", f"{column}_counts"):
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
-        running = np.cumsum(events)
-        before = np.concatenate([[0], running])[starts]
-        n = np.add.reduceat(events, starts)
-        wanted = before + np.maximum(np.ceil(cell.quantile * n).astype(np.int64), 1)
-        best[query[starts]] = rank[np.searchsorted(running, wanted, side="left")]
-    found = best >= 0
-    shown = bucket_value(np.asarray(buckets, np.int64)[np.where(found, best, 0)]) if len(buckets) else best * 0.0
-    return group.rows(shown, valid=found)
-
-
-def _top_k(group: _Group, cell: Cell) -> pa.Array:
-    """The k values with most events, ties by the smaller value."""
-    column = f"{cell.metric}_{cell.of.replace('.', '_')}"
-    _, distinct = group.own.list_points(f"{column}_values", f"{column}_counts")
-    found = [(np.zeros(0, np.int64),) * 3]
-    for query, rank, events in _grouped(group, cell, f"{column}_values", f"{column}_counts"):
-        order = np.lexsort((rank, -events, query))
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
-        place = np.arange(len(query)) - np.repeat(starts, np.diff(np.append(starts, len(query))))
-        order = order[place < cell.k]
-        found.append((query[order], rank[order], events[order]))
-    query, rank, events = (np.concatenate(side) for side in zip(*found, strict=True))
-    return group.lists(query, pa.array(events) if cell.part == "counts" else distinct.take(pa.array(rank)))
-
-
-def _last_k(group: _Group, cell: Cell) -> pa.Array:
-    once = "_distinct" if cell.distinct else ""
-    column = f"{cell.metric}_last_{cell.k}{once}_{cell.of.replace('.', '_')}"
-    points, distinct, queries = group.own.lasting.moment_points(f"{column}_values", f"{column}_ts")
-    query, point = newest(points, queries, k=cell.k, distinct=cell.distinct)
-    if cell.part == "times":
-        return group.lists(query, pa.array(points.event[point]))
-    return group.lists(query, distinct.take(pa.array(points.ranks[point])))
-
-
-_COMPUTE: dict[str, Callable[[_Group, Cell], pa.Array]] = {
+_COMPUTE: dict[str, Callable[[Asked, Cell], pa.Array]] = {
     "count": _count,
     "sum": _sum,
     "mean": _mean,
@@ -275,8 +169,8 @@ _COMPUTE: dict[str, Callable[[_Group, Cell], pa.Array]] = {
     "last": _edge,
     "recency": _recency,
     "age": _age,
-    "distinct": _distinct,
-    "quantile": _quantile,
-    "top_k": _top_k,
-    "last_k": _last_k,
+    "distinct": distinct,
+    "quantile": quantile,
+    "top_k": top_k,
+    "last_k": last_k,
 }

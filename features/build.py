@@ -8,34 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from features.clock import as_of_micros
-from features.groupstats import (
-    GroupPlan,
-    group_columns,
-    make_plan,
-    population_state_tag,
-    population_tag,
-    state_tag,
-)
-from features.states import cell_states, fill_default
+from features.finish import Finish, finisher
+from features.groupstats import group_columns
+from features.plan import GroupPlan, make_plan, population_state_tag, population_tag, state_tag
 from headrace.config import Feature, FeaturesConfig, Group
-from headrace.config.columns import source_columns
 from headrace.durations import micros
 from headrace.exchange import PACKED_SCHEMA, Hot, exchange, narrowed, packer, unpack
 
 __all__ = ["Sink", "build_features", "by_entity", "group_plans"]
 
 _ENTITIES = ("user", "item", "author")
-_OUTPUT_ROWS = 1 << 17
 _Batches = Iterable[pa.RecordBatch]
 Sink = Callable[[_Batches], Iterator[pa.RecordBatch]]
 
@@ -117,7 +107,7 @@ def build_features(
         for g in features.groups.values()
     }
     rows = rows.withColumns(moments) if moments else rows
-    finish = _finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema), stored=stored)
+    finish = finisher(plans, columns=columns, profiles=profiles, schema=to_arrow_schema(schema), stored=stored)
     end, ends_as = sink or (iter, schema)
     stages = [_Stage(entity, tuple(own), (hot or {}).get(entity, {})) for entity, own in by_entity(plans).items()]
     if not stages:
@@ -175,10 +165,7 @@ def _passer(stage: _Stage, send: Sink) -> Sink:
     return run
 
 
-_Finish = Callable[[pa.Table], Iterator[pa.RecordBatch]]
-
-
-def _laster(stage: _Stage, finish: _Finish, end: Sink) -> Sink:
+def _laster(stage: _Stage, finish: Finish, end: Sink) -> Sink:
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
         rows = _enrich(stage, unpack(batches))
         if rows is not None:
@@ -187,84 +174,8 @@ def _laster(stage: _Stage, finish: _Finish, end: Sink) -> Sink:
     return run
 
 
-def _finish_only(finish: _Finish, end: Sink) -> Sink:
+def _finish_only(finish: Finish, end: Sink) -> Sink:
     def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
         yield from end(done for batch in batches for done in finish(pa.Table.from_batches([batch])))
 
     return run
-
-
-def _finisher(
-    plans: list[GroupPlan],
-    *,
-    columns: list[Feature],
-    profiles: dict[str, timedelta],
-    schema: pa.Schema,
-    stored: Sequence[str],
-) -> _Finish:
-    """Last step in a task: names, states, defaults, and the column order of the table.
-
-    Cells of `stored` features come with the rows, filled, and their states in feature_states, in that order.
-    """
-    places = {name: place for place, name in enumerate(stored)}
-    by_source = {plan.name: source_columns(columns, f"group:{plan.name}") for plan in plans}
-    wanted = set(schema.names)
-
-    def finish(rows: pa.Table) -> Iterator[pa.RecordBatch]:
-        ready = {name: rows.column(name) for name in rows.column_names if name in wanted}
-        for plan in plans:
-            names = [f.name for f in by_source[plan.name]]
-            ready |= {n: rows.column(f"_{plan.name}_{i}") for i, n in enumerate(names)}
-        states = np.empty((rows.num_rows, len(columns)), dtype=np.uint8)
-        checks = _entity_checks(rows, plans, {} if stored else profiles)
-        before = _states_of(rows, len(stored)) if stored else states
-        for position, feature in enumerate(columns):
-            if feature.name in places:
-                states[:, position] = before[:, places[feature.name]]
-                continue
-            column = _single(ready[feature.name]).cast(schema.field(feature.name).type)
-            known, stale = checks.get(feature.source, (None, None))
-            states[:, position] = cell_states(column, feature, known=known, stale=stale)
-            ready[feature.name] = fill_default(column, feature)
-        mask = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(max(len(columns), 1)), rows.num_rows, [None, pa.py_buffer(states.tobytes())]
-        )
-        if "feature_states" in wanted:
-            ready["feature_states"] = mask.cast(pa.binary())
-        table = pa.Table.from_arrays([_single(ready[f.name]).cast(f.type) for f in schema], schema=schema)
-        yield from table.to_batches(max_chunksize=_OUTPUT_ROWS)
-
-    return finish
-
-
-def _states_of(rows: pa.Table, number: int) -> NDArray[np.uint8]:
-    flat = pc.binary_join(pa.array([_single(rows.column("feature_states")).to_pylist()], pa.list_(pa.binary())), b"")
-    return np.frombuffer(flat[0].as_buffer(), dtype=np.uint8).reshape(rows.num_rows, number)
-
-
-def _single(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    if isinstance(column, pa.Array):
-        return column
-    combined = column.combine_chunks()
-    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
-
-
-_Bools = np.ndarray
-
-
-def _entity_checks(
-    rows: pa.Table, plans: list[GroupPlan], profiles: dict[str, timedelta]
-) -> dict[str, tuple[_Bools, _Bools]]:
-    """Feature source -> (known, stale) of each row (S31, S32)."""
-    request = np.asarray(rows.column("request_ts").cast(pa.int64()).to_numpy())
-    checks = {}
-    for plan in plans:
-        age = request - np.asarray(rows.column(plan.as_of).to_numpy())
-        known = np.asarray(rows.column(f"_known_{plan.name}").to_numpy())
-        checks[f"group:{plan.name}"] = (known, age > plan.tolerance_us)
-    for entity, tolerance in profiles.items():
-        landed = rows.column(f"{entity}_landed_us")
-        known = np.asarray(landed.is_valid().to_numpy())
-        age = request - np.asarray(landed.fill_null(0).to_numpy())
-        checks[f"profile:{entity}"] = (known, known & (age > micros(tolerance)))
-    return checks

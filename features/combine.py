@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.axis import Ints, sort_order
 from features.facts import Facts, lift, ragged_of, unite
-from features.windows import Ints, sort_order
 from headrace.config import Measure
 from headrace.errors import InputError
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from features.windows import Ints
+from features.axis import Ints
 from headrace.config import Condition, Metric
 
 __all__ = ["PAIRED", "bits_of", "conditional_bits", "log_column", "matches", "sources_of"]

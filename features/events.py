@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.axis import Ints
 from features.conditions import bits_of, conditional_bits
-from features.windows import Ints
 from headrace.arrowfiles import OpenPart, Piece, open_parts
 from headrace.config import Metric
 

@@ -4,109 +4,18 @@ Null rules are S17 to S21: an unknown key or a null segment leaves the whole gro
 are 0, whatever needs an event or a denominator and has none is null, and a smoothed rate is then the population's.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.aggregates import compute
-from features.state import StateColumns, base_of, state_columns
+from features.axis import Ints
+from features.codes import codes_of, distinct_pairs, no_state, no_tiles, with_segment
+from features.plan import GroupPlan
+from features.state import base_of
 from features.statistics import Bools, Statistics, ints
-from features.tiles import segment_column
-from features.windows import Ints, Span, first_seen, sort_order
-from headrace.config import Cell, Group, Measure, group_cells, measures_of
-from headrace.durations import Window, micros
+from features.windows import first_seen
 
-__all__ = [
-    "Columns",
-    "GroupPlan",
-    "group_columns",
-    "make_plan",
-    "population_state_tag",
-    "population_tag",
-    "state_tag",
-]
-
-
-@dataclass(frozen=True)
-class GroupPlan:
-    """What a task needs to know of one group; small and picklable.
-
-    Attributes
-    ----------
-    name, entity, key, segment, as_of : str
-        Group, its entity, and the row columns that hold its key, segment value (None without) and as_of in microseconds.
-    tick, tolerance_us : int
-        Microseconds of one tile, 1 with refresh 0; and of the age from which a value is stale.
-    cells : tuple of Cell
-        The columns, in order.
-    windows : Window -> its number in `spans`
-    spans : the windows in ticks
-    measures : what the group's tiles hold
-    state : what its state holds
-    since : tick of the state that rows start from; None: from all tiles
-    """
-
-    name: str
-    entity: str
-    key: str
-    segment: str | None
-    as_of: str
-    tick: int
-    tolerance_us: int
-    cells: tuple[Cell, ...]
-    windows: dict[Window, int]
-    spans: tuple[Span, ...]
-    measures: tuple[Measure, ...]
-    state: StateColumns
-    since: int | None = None
-
-    @property
-    def population_metrics(self) -> list[str]:
-        """Counts that the priors of smoothed rates need."""
-        smoothed = [c for c in self.cells if c.aggregate == "rate_smoothed"]
-        return sorted({side for c in smoothed for side in (c.metric, c.over)})
-
-
-def make_plan(name: str, group: Group, *, tile_micros: int, as_of: str, types: dict[str, str]) -> GroupPlan:
-    """Plan of one group; `as_of` names the row column that holds its moment, `types` are those of kept columns."""
-    cells = tuple(group_cells(group))
-    windows = {window: number for number, window in enumerate(group.all_windows)}
-    spans = tuple(
-        Span(micros(w.ends) // tile_micros, None if w.length is None else micros(w.length) // tile_micros)
-        for w in windows
-    )
-    measures = tuple(measures_of(cells, types=types))
-    return GroupPlan(
-        name=name,
-        entity=group.entity,
-        key=f"{group.entity}_id",
-        segment=None if group.segment is None else segment_column(group),
-        as_of=as_of,
-        tick=tile_micros,
-        tolerance_us=micros(group.tolerance),
-        cells=cells,
-        windows=windows,
-        spans=spans,
-        measures=measures,
-        state=state_columns(cells, measures),
-    )
-
-
-def population_tag(plan: GroupPlan) -> str:
-    """Tag under which a group's population travels beside its tiles."""
-    return f"{plan.name}/population"
-
-
-def state_tag(plan: GroupPlan) -> str:
-    """Tag under which a group's state travels."""
-    return f"{plan.name}/state"
-
-
-def population_state_tag(plan: GroupPlan) -> str:
-    """Tag under which the state of a group's population travels."""
-    return f"{plan.name}/population/state"
+__all__ = ["Columns", "group_columns"]
 
 
 def group_columns(
@@ -138,24 +47,24 @@ class Columns:
     ) -> None:  # fmt: skip
         self.plan, self.rows = plan, rows
         self.as_of = ints(rows.column(plan.as_of)) // plan.tick
-        tiles = tiles if tiles is not None else _no_tiles(plan, rows)
-        self.population = population if population is not None else _no_tiles(plan, rows)
-        state = state if state is not None else _no_state(plan, rows)
+        tiles = tiles if tiles is not None else no_tiles(plan, rows)
+        self.population = population if population is not None else no_tiles(plan, rows)
+        state = state if state is not None else no_state(plan, rows)
         self.population_state = population_state if population_state is not None else state.slice(0, 0)
-        (keys, state_keys, self.row_keys), self.n_keys = _codes(tiles["key"], state["key"], rows[plan.key])
+        (keys, state_keys, self.row_keys), self.n_keys = codes_of(tiles["key"], state["key"], rows[plan.key])
         (segments, state_segments, self.row_segments), self.n_segments = self._segments(tiles, state)
         self.known_at = first_seen(
             np.concatenate([keys, state_keys]),
             np.concatenate([ints(t["known_ts"]) // plan.tick for t in (tiles, state)]),
             n_codes=self.n_keys + 1,
         )
-        self.tiles, self.keys, self.segments = _with_segment(tiles, keys, segments)
-        self.state, self.state_keys, self.state_segments = _with_segment(state, state_keys, state_segments)
+        self.tiles, self.keys, self.segments = with_segment(tiles, keys, segments)
+        self.state, self.state_keys, self.state_segments = with_segment(state, state_keys, state_segments)
 
     def _segments(self, tiles: pa.Table, state: pa.Table) -> tuple[list[Ints], int]:
         if self.plan.segment is None:
             return [np.zeros(t.num_rows, np.int64) for t in (tiles, state, self.rows)], 1
-        return _codes(tiles["segment"], state["segment"], self.rows[self.plan.segment])
+        return codes_of(tiles["segment"], state["segment"], self.rows[self.plan.segment])
 
     def computed(self) -> tuple[list[pa.Array], Bools]:
         """The columns, and which rows' keys are known."""
@@ -198,7 +107,7 @@ class Columns:
         lasting: tuple[pa.Table, Ints] | None = None,
     ) -> Statistics:  # fmt: skip
         plan = self.plan
-        distinct, moments, back = _distinct(asked, self.as_of)
+        distinct, moments, back = distinct_pairs(asked, self.as_of)
         base = None
         if plan.since is not None:
             base = base_of(state, state_codes, plan.state, plan.windows, since=plan.since, n_codes=n_codes)
@@ -214,7 +123,7 @@ class Columns:
             n_codes = 1
         else:
             columns = (self.population["segment"], self.population_state["segment"], self.rows[self.plan.segment])
-            (codes, state_codes, asked), n_codes = _codes(*columns)
+            (codes, state_codes, asked), n_codes = codes_of(*columns)
         asked = np.where(asked >= 0, asked, 0)
         return self._statistics(self.population, self.population_state, codes, state_codes, asked, n_codes)
 
@@ -228,58 +137,3 @@ class Columns:
         recent = self.tiles.select([*names, "event_hour", "visible_hour"]).filter(pa.array(new))
         both = pa.concat_tables([old, recent], promote_options="permissive")
         return both, np.concatenate([state_codes, codes[new]])
-
-
-def _with_segment(table: pa.Table, keys: Ints, segments: Ints) -> tuple[pa.Table, Ints, Ints]:
-    """Rows that belong to a segment (S18)."""
-    there = segments >= 0
-    return (table, keys, segments) if there.all() else (table.filter(pa.array(there)), keys[there], segments[there])
-
-
-def _no_state(plan: GroupPlan, rows: pa.Table) -> pa.Table:
-    """An empty state."""
-    names = {"key", "known_ts", *plan.state.sums.values(), *(["segment"] if plan.segment else [])}
-    lasting = {name for measure in plan.state.lasting for name, _, _ in measure.columns}
-    tiles = _no_tiles(plan, rows).schema
-    kinds = {name: tiles.field(name).type if name in tiles.names else pa.int64() for name in sorted(names | lasting)}
-    return pa.schema(kinds).empty_table()
-
-
-def _no_tiles(plan: GroupPlan, rows: pa.Table) -> pa.Table:
-    """An empty tile table, for a partition that no event reached."""
-    kinds = {"bigint": pa.int64(), "timestamp": pa.int64(), "string": pa.string(), "int": pa.int32()}
-    fields = [(name, pa.int64()) for name in ("key", "event_hour", "visible_hour", "known_ts")]
-    for name, kind, _ in (c for measure in plan.measures for c in measure.columns):
-        inside = kinds[kind.removeprefix("array<").removesuffix(">")]
-        fields.append((name, pa.list_(inside) if kind.startswith("array") else inside))
-    if plan.segment is not None:
-        fields.append(("segment", rows.schema.field(plan.segment).type))
-    return pa.schema(fields).empty_table()
-
-
-def _codes(*columns: pa.ChunkedArray) -> tuple[list[Ints], int]:
-    """Codes 0, 1, ... shared by all columns, -1 for null; and how many there are (at least 1)."""
-    kind = columns[0].type
-    together = pa.chunked_array([c for column in columns for c in column.cast(kind).chunks], type=kind)
-    encoded = together.combine_chunks().dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    indices = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-    bounds = np.cumsum([len(column) for column in columns])[:-1]
-    return np.split(indices, bounds), max(len(encoded.dictionary), 1)
-
-
-def _distinct(codes: Ints, as_of: Ints) -> tuple[Ints, Ints, Ints]:
-    """Rows that ask for the same key at the same moment are answered once: distinct pairs, sorted, and the way back."""
-    low = int(as_of.min()) if len(as_of) else 0
-    span = int(as_of.max()) - low + 1 if len(as_of) else 1
-    if (span * (int(codes.max()) + 1 if len(codes) else 1)).bit_length() > 62:
-        return codes, as_of, np.arange(len(codes))
-    packed = codes * span + (as_of - low)
-    order = sort_order(packed)
-    arranged = packed[order]
-    fresh = np.ones(len(arranged), dtype=bool)
-    fresh[1:] = arranged[1:] != arranged[:-1]
-    back = np.empty(len(codes), dtype=np.int64)
-    back[order] = np.cumsum(fresh) - 1
-    kept = arranged[fresh]
-    return kept // span, kept % span + low, back

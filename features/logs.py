@@ -14,16 +14,8 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.assemble import timeline
-from features.tiles import (
-    event_log,
-    impression_columns,
-    packed_tiles,
-    packed_tiles_of_files,
-    profile_sources,
-    tile_spec,
-    with_impression,
-    with_profiles,
-)
+from features.eventlog import event_log, impression_columns, profile_sources, with_impression, with_profiles
+from features.tiles import packed_tiles, packed_tiles_of_files, tile_spec
 from headrace import tables
 from headrace.arrowfiles import file_tasks
 from headrace.config import Config, value_types

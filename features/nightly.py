@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from features.groupstats import Columns, GroupPlan, state_tag
+from features.groupstats import Columns
+from features.plan import GroupPlan, state_tag
 from features.state import united
 from features.statistics import ints
 from headrace.days import epoch_micros

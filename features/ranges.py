@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.windows import Ints, Span, make_axis, sort_order
+from features.axis import Ints, make_axis, sort_order
+from features.windows import Span
 
 __all__ = ["Points", "Queries", "extremes", "make_points", "newest", "window_contents"]
 

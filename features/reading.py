@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from features.build import group_plans
 from features.evidence import as_of_moment
-from features.groupstats import GroupPlan
 from features.nightly import Start, needed_files, started
+from features.plan import GroupPlan
 from features.tilefiles import packed_populations, packed_state_files, packed_tile_files
 from headrace import tables
 from headrace.arrowfiles import file_tasks

@@ -17,10 +17,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from features.axis import Ints
 from features.evidence import as_of_moment
-from features.groupstats import GroupPlan, group_columns, population_tag
+from features.groupstats import group_columns
+from features.plan import GroupPlan, population_tag
 from features.statistics import Bools, Statistics, ints
-from features.windows import Ints
 from headrace.config import Group
 from headrace.days import day_end, epoch_micros
 from headrace.exchange import unpack

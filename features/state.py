@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from features.axis import Ints
 from features.combine import group_rows
 from features.facts import ragged_of, unite
-from features.windows import Ints
 from headrace.config import Cell, Measure
 from headrace.config.measures import WHOLE_WINDOW, lasting_measures, summed_columns
 from headrace.durations import Window

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.axis import Ints
 from features.facts import ragged_of, ranked
 from features.ranges import Points, Queries, make_points
 from features.state import Base
-from features.windows import Edges, Ints, Span, window_edges, window_sums
+from features.windows import Edges, Span, window_edges, window_sums
 
 __all__ = ["Bools", "Floats", "Statistics", "ints"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from features.groupstats import GroupPlan, population_state_tag, population_tag, state_tag
+from features.plan import GroupPlan, population_state_tag, population_tag, state_tag
 from headrace.arrowfiles import FileTasks, OpenPart, Piece, open_parts
 from headrace.exchange import PACKED_SCHEMA, Hot, exchange, pack, packer, unpack
 

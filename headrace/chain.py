@@ -5,20 +5,20 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from headrace import __version__
-from headrace.checks import PARTS, check_built, check_maturity, is_current
+from headrace.checks import PARTS, check_built, check_maturity
 from headrace.config import Config
 from headrace.days import day_range
 from headrace.errors import InputError
+from headrace.inputs import INPUTS, Known
 from headrace.receipts import Receipt, begun, latest_receipts, write_receipts
-from schemas.landing import landed_days, landing_digest
+from schemas.landing import landed_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,8 +36,6 @@ __all__ = [
     "up_to_date",
 ]
 
-PROFILES = ("user_profile", "item_profile")
-
 
 @dataclass(frozen=True)
 class Step:
@@ -47,141 +45,17 @@ class Step:
     ----------
     name : str
         Job, command and module under jobs/.
-    inputs : (Known, day) -> {input: content hash}
     """
 
     name: str
-    inputs: Callable[["Known", date], dict[str, str]]
+
+    def inputs(self, known: Known, day: date) -> dict[str, str]:
+        """{input: content hash} of a day."""
+        return INPUTS[self.name](known, day)
 
 
-@dataclass
-class Known:
-    """What the receipts say so far, and what lies in landing."""
-
-    config: Config
-    receipts: dict[tuple[str, date], Receipt]
-    digests: dict[tuple[str, date], str] = field(default_factory=dict)
-    missing: dict[str, set[date]] = field(default_factory=dict)
-    stale: dict[str, set[date]] = field(default_factory=dict)
-
-    def landing(self, table: str, day: date) -> str:
-        """Digest of a day's landing files."""
-        key = (table, day)
-        if key not in self.digests:
-            self.digests[key] = landing_digest(self.config.landing, table, day)
-        return self.digests[key]
-
-    def output(self, job: str, table: str, day: date) -> str:
-        """Content hash that `job` recorded for a table and day; what there is not, or not of this configuration, is noted."""
-        receipt = self.receipts.get((job, day))
-        if receipt is None:
-            self.missing.setdefault(job, set()).add(day)
-            return "absent"
-        if not is_current(self.config, receipt):
-            self.stale.setdefault(job, set()).add(day)
-            return "stale"
-        return receipt.outputs.get(table, "absent")
-
-    def outputs(self, job: str, table: str, *, last: date, days: Iterable[date] = ()) -> str:
-        """One hash over the days from the start of history to `last` that have been built, and over `days`, which must be."""
-        start = self.config.start_ds or date.min
-        built = {d for j, d in self.receipts if j == job and start <= d <= last}
-        facts = [f"{d}={self.output(job, table, d)}" for d in sorted(built | set(days))]
-        return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-
-    def ingested(self, last: date) -> set[date]:
-        """Days of history that have been ingested."""
-        start = self.config.start_ds or date.min
-        return {d for j, d in self.receipts if j == "ingest" and start <= d <= last}
-
-
-def _ingest_inputs(known: Known, day: date) -> dict[str, str]:
-    start = known.config.start_ds or date.min
-    first = max(day - timedelta(days=known.config.ingest.duplicate_horizon_days), start)
-    found = {
-        f"landing/{table}/ds={d}": known.landing(table, d)
-        for table in ("impressions", "engagements")
-        for d in day_range(first, day)
-    }
-    for table in PROFILES:
-        days = [d for d in _landed(known.config.landing, table) if start <= d <= day]
-        facts = "\n".join(f"{d}={known.landing(table, d)}" for d in days)
-        found[f"landing/{table}/ds<={day}"] = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    return found
-
-
-@cache
-def _landed(landing: str, table: str) -> tuple[date, ...]:
-    return tuple(landed_days(landing, table))
-
-
-def _profile_inputs(known: Known, last: date) -> dict[str, str]:
-    return {f"{table}/ds<={last}": known.outputs("ingest", table, last=last) for table in PROFILES}
-
-
-def _tiles_inputs(known: Known, day: date) -> dict[str, str]:
-    found = {f"{t}/ds={day}": known.output("ingest", t, day) for t in ("impressions", "engagements")}
-    if any((g.segment or "").startswith("impression.") for g in known.config.features.groups.values()):
-        found |= {f"{t}/ds<={day}": known.outputs("ingest", t, last=day) for t in ("impressions", "engagements")}
-    return found | _profile_inputs(known, day)
-
-
-def _labels_inputs(known: Known, day: date) -> dict[str, str]:
-    mature = day + timedelta(days=known.config.labels.maturity_days)
-    return {
-        f"impressions/ds<={day}": known.outputs("ingest", "impressions", last=day),
-        f"engagements/ds<={mature}": known.outputs("ingest", "engagements", last=mature),
-        **_profile_inputs(known, day + timedelta(days=1)),
-    }
-
-
-def _sample_inputs(known: Known, day: date) -> dict[str, str]:
-    return {f"labels/ds={day}": known.output("labels", "labels", day)}
-
-
-def _features_inputs(known: Known, day: date) -> dict[str, str]:
-    next_day = day + timedelta(days=1)
-    found = {f"spine/ds={day}": known.output("sample", "spine", day)}
-    history = known.ingested(next_day) | {next_day}
-    for name in known.config.features.groups:
-        table = f"tiles_{name}"
-        found[f"{table}/ds<={next_day}"] = known.outputs("tiles", table, last=next_day, days=history)
-    return found | _profile_inputs(known, next_day)
-
-
-def _stats_inputs(known: Known, day: date) -> dict[str, str]:
-    history = known.ingested(day) | {day}
-    return {
-        f"tiles_{name}/ds<={day}": known.outputs("tiles", f"tiles_{name}", last=day, days=history)
-        for name in known.config.features.groups
-    }
-
-
-def _coverage_inputs(known: Known, day: date) -> dict[str, str]:
-    return {f"training_set/ds={day}": known.output("features", "training_set", day)}
-
-
-def _publish_inputs(known: Known, day: date) -> dict[str, str]:
-    return {
-        f"sampling_rates/ds={day}": known.output("sample", "sampling_rates", day),
-        f"training_set/ds={day}": known.output("features", "training_set", day),
-        f"coverage/ds={day}": known.output("coverage", "coverage", day),
-    }
-
-
-STEPS: tuple[Step, ...] = (
-    Step("ingest", _ingest_inputs),
-    Step("tiles", _tiles_inputs),
-    Step("labels", _labels_inputs),
-    Step("sample", _sample_inputs),
-    Step("features", _features_inputs),
-    Step("coverage", _coverage_inputs),
-    Step("publish", _publish_inputs),
-)
-SIDE_STEPS: tuple[Step, ...] = (
-    Step("stats", _stats_inputs),
-    Step("state", _stats_inputs),
-)  # beside the chain: no training set needs them
+STEPS = tuple(Step(n) for n in ("ingest", "tiles", "labels", "sample", "features", "coverage", "publish"))
+SIDE_STEPS = (Step("stats"), Step("state"))  # beside the chain: no training set needs them
 
 
 def step_named(name: str) -> Step:

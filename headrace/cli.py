@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 
 from headrace import __version__
+from headrace.cli_features import features_app
+from headrace.cli_options import ConfigOption, DayOption, DaysOption, RebuildOption, SetOption, console
 from headrace.errors import HeadraceError
 
 __all__ = ["app", "main"]
@@ -21,22 +23,7 @@ app = typer.Typer(
     help="Spark batch features and training data for recommender ranking.",
     epilog="Start with: [bold]headrace demo[/]   Exit codes: 0 done, 1 bug, 2 config, 3 gate refused, 4 input missing.",
 )
-features_app = typer.Typer(
-    help="Spine to training set: every feature, every state; or look at what is declared (list, show) and at one cell (explain)."
-)
 app.add_typer(features_app, name="features", rich_help_panel="Steps of the chain")
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (default: local.yaml).")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
-DayOption = Annotated[datetime, typer.Option("--ds", formats=["%Y-%m-%d"], help="Day, YYYY-MM-DD.")]
-DaysOption = Annotated[int, typer.Option("--days", min=1, help="Number of days that end with --ds.")]
-RebuildOption = Annotated[bool, typer.Option("--rebuild", help="Build again even if nothing changed.")]
-
-
-def console() -> Console:
-    """One console a call, so that output can be captured; tables stay whole in a pipe or a log."""
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=max(made.width, 132))
 
 
 def main() -> None:
@@ -140,71 +127,6 @@ def adapt(
     from headrace.worlds import adapt_log
 
     adapt_log(name, source=source, out=out, overwrite=overwrite, console=console())
-
-
-@features_app.callback(invoke_without_command=True, epilog="example: headrace features --ds 2024-05-07")
-def features_step(
-    context: typer.Context,
-    ds: Annotated[datetime | None, typer.Option("--ds", formats=["%Y-%m-%d"], help="Day, YYYY-MM-DD.")] = None,
-    days: DaysOption = 1,
-    config: ConfigOption = None,
-    set_: SetOption = None,
-    rebuild: RebuildOption = False,
-) -> None:
-    """Spine to training set: every feature, every state. `features list` shows what is declared."""
-    if context.invoked_subcommand is not None:
-        return
-    from headrace.config import load_config
-    from headrace.run import run_one
-
-    if ds is None:
-        raise typer.BadParameter("the step needs --ds; `headrace features list` shows the columns")
-    settled = load_config(config, settings=set_ or ())
-    run_one(settled, "features", ds=ds.date(), days=days, rebuild=rebuild, console=console())
-
-
-@features_app.command("list", epilog="example: headrace features list --config my.yaml --group user")
-def features_list(
-    config: ConfigOption = None,
-    set_: SetOption = None,
-    group: Annotated[str | None, typer.Option(help="Only this source, e.g. user or profile:item.")] = None,
-) -> None:
-    """Every generated column with type, unit, source and default."""
-    from headrace.config import load_config
-    from headrace.listing import features_table
-
-    console().print(features_table(load_config(config, settings=set_ or ()), source=group))
-
-
-@features_app.command("show", epilog="example: headrace features show --group user")
-def features_show(
-    config: ConfigOption = None,
-    set_: SetOption = None,
-    group: Annotated[str | None, typer.Option(help="Only this group.")] = None,
-) -> None:
-    """Windows, delay and refresh of every group on a line of time."""
-    from headrace.config import load_config
-    from headrace.windowline import show_windows
-
-    show_windows(load_config(config, settings=set_ or ()), name=group, console=console())
-
-
-@features_app.command(
-    "explain", epilog="example: headrace features explain --impression 42 --feature user_click_count_7d"
-)
-def features_explain(
-    impression: Annotated[int, typer.Option(help="impression_id of a row of training_set.")],
-    feature: Annotated[str, typer.Option(help="Column of a feature group.")],
-    ds: Annotated[datetime | None, typer.Option("--ds", formats=["%Y-%m-%d"], help="Its day, to read less.")] = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
-) -> None:
-    """One cell: value, as_of, window, the events that made it, and those left out and why."""
-    from headrace.config import load_config
-    from headrace.explain import explain_cell
-
-    settled = load_config(config, settings=set_ or ())
-    explain_cell(settled, impression=impression, feature=feature, ds=ds and ds.date(), console=console())
 
 
 @app.command(epilog="example: headrace train --ds 2024-05-19 --out model")

@@ -10,17 +10,19 @@ from datetime import UTC, date, datetime, timedelta
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from headrace.arrowfiles import WRITTEN_SCHEMA, parquet_sink
+from headrace.arrowsink import WRITTEN_SCHEMA, parquet_sink
 from headrace.config import Config
 from headrace.delta import DeltaFile, delta_files, is_table
 from headrace.errors import ConfigError, HeadraceError, told_by_tasks
+from headrace.hashes import content_hashes
 from headrace.receipts import Receipt, before_writing
-from schemas.tables import Table, table
+from schemas.columns import Table
+from schemas.tables import table
 
 __all__ = [
     "Written",
@@ -202,27 +204,6 @@ def row_counts(config: Config, name: str, *, days: Sequence[date]) -> dict[date,
     return counts
 
 
-def _row_hash(frame: DataFrame) -> Column:
-    return F.xxhash64(*[F.col(c) for c in sorted(frame.columns)])
-
-
-def content_hashes(frame: DataFrame, *, days: Sequence[date]) -> dict[date, str]:
-    """Order-independent hash per day of the rows of `frame`: the same at any partitioning.
-
-    Count, xor and the sums of both halves of xxhash64 over the columns by name.
-    """
-    hashed = frame.select("ds", _row_hash(frame).alias("h"))
-    low = F.col("h").bitwiseAND(F.lit(0xFFFFFFFF))
-    per_day = hashed.groupBy("ds").agg(
-        F.count("*").alias("n"),
-        F.bit_xor("h").alias("x"),
-        F.sum(low).alias("low"),
-        F.sum(F.shiftrightunsigned("h", 32)).alias("high"),
-    )
-    found = {row["ds"]: row for row in per_day.collect()}  # one row a day
-    return {day: _text(found.get(day)) for day in days}
-
-
 def committed_hashes(
     spark: SparkSession, config: Config, name: str, *, days: Sequence[date], unhashed: Sequence[str] = ()
 ) -> dict[date, str]:
@@ -232,13 +213,6 @@ def committed_hashes(
         return dict.fromkeys(days, "empty")
     frame = read(spark, config, name, days=filled).drop(*unhashed)
     return dict.fromkeys(days, "empty") | content_hashes(frame, days=filled)
-
-
-def _text(row: t.Row | None) -> str:
-    if row is None:
-        return "empty"
-    mask = (1 << 64) - 1
-    return f"{row['n']:x}-{row['x'] & mask:016x}-{row['low'] & mask:x}-{row['high'] & mask:x}"
 
 
 def first_event_day(config: Config, name: str, *, days: Sequence[date]) -> date | None:

@@ -1,71 +1,16 @@
 """Tables of docs/design.md section 3: grain first, then columns with type, nullability and meaning."""
 
-from dataclasses import dataclass, replace
+from headrace.config import Config, feature_columns
+from schemas.columns import Table, make_table
+from schemas.grouptables import priors_schema, state_schema, stats_schema, tiles_schema
 
-from pyspark.sql import types as t
-
-from headrace.config import Config, Group, feature_columns, group_cells, measures_of, value_types
-from headrace.config.measures import lasting_measures, summed_columns
-
-__all__ = ["TABLES", "Table", "priors_schema", "stats_schema", "table", "tiles_schema"]
-
-_TYPES: dict[str, t.DataType] = {
-    "bigint": t.LongType(),
-    "int": t.IntegerType(),
-    "double": t.DoubleType(),
-    "string": t.StringType(),
-    "boolean": t.BooleanType(),
-    "timestamp": t.TimestampType(),
-    "date": t.DateType(),
-    "binary": t.BinaryType(),
-    "tinyint": t.ByteType(),
-    "map": t.MapType(t.StringType(), t.StringType(), valueContainsNull=False),
-}
-_TYPES |= {f"array<{kind}>": t.ArrayType(_TYPES[kind]) for kind in ("bigint", "int", "string", "timestamp")}
-
-
-@dataclass(frozen=True)
-class Table:
-    """One Delta table.
-
-    Attributes
-    ----------
-    name, grain : str
-        `grain` completes the sentence "one row per ...".
-    schema : StructType
-        Columns with nullability; the meaning stands in each field's `comment`.
-    key : tuple of str
-        Columns that are unique together.
-    bounded : tuple of str
-        Timestamps whose least and greatest values per file the Delta log holds.
-    """
-
-    name: str
-    grain: str
-    schema: t.StructType
-    key: tuple[str, ...]
-    bounded: tuple[str, ...] = ()
-
-
-def _fields(text: str) -> list[t.StructField]:
-    """Parse lines "name type[!]  meaning"; `!` forbids null."""
-    fields = []
-    for line in filter(None, map(str.strip, text.strip().splitlines())):
-        name, kind, *meaning = line.split(None, 2)
-        required = kind.endswith("!")
-        comment = {"comment": meaning[0]} if meaning else {}
-        fields.append(t.StructField(name, _TYPES[kind.rstrip("!")], not required, comment))
-    return fields
-
-
-def _table(name: str, grain: str, key: str, columns: str) -> Table:
-    return Table(name, grain, t.StructType(_fields(columns)), tuple(key.split()))
+__all__ = ["TABLES", "label_columns", "table"]
 
 
 TABLES: dict[str, Table] = {
     made.name: made
     for made in (
-        _table(
+        make_table(
             "impressions",
             "impression_id (first landed within the duplicate horizon)",
             "impression_id",
@@ -87,7 +32,7 @@ TABLES: dict[str, Table] = {
             ds            date!     landing day
             """,
         ),
-        _table(
+        make_table(
             "engagements",
             "impression_id x action x event_ts (user_id x item_id where impression_id is null)",
             "impression_id user_id item_id action event_ts",
@@ -104,7 +49,7 @@ TABLES: dict[str, Table] = {
             ds            date!     landing day
             """,
         ),
-        _table(
+        make_table(
             "duplicates",
             "row recognised as a repeat and dropped",
             "",
@@ -122,7 +67,7 @@ TABLES: dict[str, Table] = {
             ds            date!     landing day
             """,
         ),
-        _table(
+        make_table(
             "quarantine",
             "refused row",
             "",
@@ -134,7 +79,7 @@ TABLES: dict[str, Table] = {
             ds            date!     landing day
             """,
         ),
-        _table(
+        make_table(
             "id_map",
             "kind x id x text, on the day it was first seen",
             "kind id text",
@@ -145,7 +90,7 @@ TABLES: dict[str, Table] = {
             ds            date!     landing day
             """,
         ),
-        _table(
+        make_table(
             "sampling_rates",
             "ds x stratum x label ('all' counts rows)",
             "ds stratum label",
@@ -160,7 +105,7 @@ TABLES: dict[str, Table] = {
             ds            date!     day of the impressions
             """,
         ),
-        _table(
+        make_table(
             "coverage",
             "ds x feature x slice x value",
             "ds feature slice value",
@@ -190,7 +135,7 @@ TABLES: dict[str, Table] = {
             ds            date!     day of the impressions
             """,
         ),
-        _table(
+        make_table(
             "receipts",
             "job x ds x revision",
             "job ds revision",
@@ -253,7 +198,7 @@ def table(config: Config, name: str) -> Table:
 def _profile_table(config: Config, entity: str) -> Table:
     declared = getattr(config.profiles, entity).columns
     lines = "\n".join(f"{name} {kind} declared in profiles.{entity}" for name, kind in declared.items())
-    return _table(
+    return make_table(
         f"{entity}_profile",
         f"{entity}_id x valid_from x ds: a version, or a later landing that sets its valid_to",
         f"{entity}_id valid_from ds",
@@ -265,78 +210,6 @@ def _profile_table(config: Config, entity: str) -> Table:
         sets_valid_to boolean! a repeat of (key, valid_from): only its valid_to counts, from the start of its ds
         ds date! landing day
         """,
-    )
-
-
-def segment_type(config: Config, group: Group) -> str | None:
-    """Spark type of the group's segment column, or None without a segment."""
-    if group.segment is None:
-        return None
-    source, column = group.segment.split(".")
-    if source == "impression":
-        return "int" if column == "position" else "string"
-    return str(getattr(config.profiles, source).columns[column])
-
-
-def tiles_schema(config: Config, name: str) -> Table:
-    """`tiles_<group>`: one row per key (x segment) x event_hour x visible_hour, appended per landing day."""
-    group = config.features.groups[name]
-    kind, measures = segment_type(config, group), measures_of(group_cells(group), types=value_types(config))
-    lines = [f"key bigint! {group.entity}_id"]
-    lines += [f"segment {kind} {group.segment}; null counts in no segment"] if kind else []
-    lines += [
-        "event_hour timestamp! start of the tile of event_ts (the exact moment with refresh 0)",
-        "visible_hour timestamp! start of the tile of visible_ts (the exact moment with refresh 0)",
-        "known_ts timestamp! earliest visible_ts of any event of the entity in this row, segment aside",
-    ]
-    lines += [" ".join(c) for measure in measures for c in measure.columns]
-    lines += ["ds date! landing day"]
-    grain = f"{group.entity}_id{' x segment' if kind else ''} x event_hour x visible_hour x ds"
-    key = f"key{' segment' if kind else ''} event_hour visible_hour ds"
-    return replace(_table(f"tiles_{name}", grain, key, "\n".join(lines)), bounded=("event_hour", "visible_hour"))
-
-
-def state_schema(config: Config, name: str) -> Table:
-    """`state_<group>`: one row per key (x segment) x ds: what the next day starts from (features/state.py)."""
-    group = config.features.groups[name]
-    kind, cells = segment_type(config, group), group_cells(group)
-    measures = measures_of(cells, types=value_types(config))
-    lines = [f"key bigint! {group.entity}_id"] + ([f"segment {kind} {group.segment}"] if kind else [])
-    lines += [
-        "as_of timestamp! moment that the row speaks of",
-        "known_ts timestamp! earliest visible_ts of the key here",
-    ]
-    lines += [" ".join(c) for measure in lasting_measures(measures) for c in measure.columns]
-    lines += [f"{n} bigint {c} in {w.name}" for (c, w), n in summed_columns(cells, measures).items()] + ["ds date! day"]
-    grain = f"{group.entity}_id{' x segment' if kind else ''} x ds"
-    return _table(f"state_{name}", grain, f"key{' segment' if kind else ''} ds", "\n".join(lines))
-
-
-def stats_schema(config: Config, name: str) -> Table:
-    """`stats_<group>`: one row per key (x segment) x ds with news, as an impression at the end of ds would see it (S23)."""
-    group = config.features.groups[name]
-    kind = segment_type(config, group)
-    lines = [f"key bigint! {group.entity}_id"] + ([f"segment {kind} {group.segment}"] if kind else [])
-    features = [f for f in feature_columns(config) if f.source == f"group:{name}"]
-    lines += ["as_of timestamp! moment that the cells speak of: floor(end of ds - delay, refresh)"]
-    lines += [
-        "touched_ts timestamp tile in which the newest event of the row became visible; null: no event, a key alone"
-    ]
-    lines += [f"{f.name} {f.type} {f.definition}" for f in features] + ["ds date! day"]
-    grain = f"{group.entity}_id{' x segment' if kind else ''} x ds on which a cell changed since the day before"
-    return _table(f"stats_{name}", grain, f"key{' segment' if kind else ''} ds", "\n".join(lines))
-
-
-def priors_schema(config: Config, name: str) -> Table:
-    """`priors_<group>`: the population's rates of one moment, for segments that a key has not met (S23)."""
-    group = config.features.groups[name]
-    kind = segment_type(config, group)
-    smoothed = [c for c in group_cells(group) if c.aggregate == "rate_smoothed"]
-    lines = [f"segment {kind} {group.segment}"] if kind else []
-    lines += ["as_of timestamp! moment that the rates speak of"]
-    lines += [f"{c.name} double {c.metric} per {c.over} of all keys" for c in smoothed] + ["ds date! day"]
-    return _table(
-        f"priors_{name}", f"{'segment x ' if kind else ''}ds", f"{'segment ' if kind else ''}ds", "\n".join(lines)
     )
 
 
@@ -365,7 +238,7 @@ def label_columns(config: Config) -> str:
 
 
 def _labels_table(config: Config) -> Table:
-    return _table(
+    return make_table(
         "labels",
         "impression_id of mature impressions",
         "impression_id",
@@ -384,7 +257,7 @@ _SAMPLING_PART = """
 
 
 def _spine_table(config: Config) -> Table:
-    return _table(
+    return make_table(
         "spine",
         "impression_id of sampled impressions",
         "impression_id",
@@ -397,7 +270,7 @@ def _training_table(config: Config) -> Table:
     features = [f for f in feature_columns(config) if f.name not in context]
     lines = "\n".join(f"{f.name} {f.type} {f.definition}" for f in features)
     author = "author_id bigint author of the item at request_ts" if "author_id" in config.profiles.item.columns else ""
-    return _table(
+    return make_table(
         "training_set",
         "impression_id: the spine and every declared feature",
         "impression_id",

@@ -13,10 +13,11 @@ from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 
 from headrace import tables
-from headrace.arrowfiles import Piece, file_tasks, open_parts, parquet_sink
+from headrace.arrowfiles import Piece, file_tasks, open_parts
+from headrace.arrowsink import parquet_sink
 from headrace.delta import DeltaFile, read_days
 from headrace.errors import HeadraceError, InputError
-from schemas.tables import Table, _fields
+from schemas.columns import Table, parse_fields
 from tests.conftest import config_of
 
 MONDAY, TUESDAY = date(2024, 4, 1), date(2024, 4, 2)
@@ -32,7 +33,7 @@ def rows_of(*rows: tuple) -> pa.RecordBatch:
 def made_table() -> Table:
     from pyspark.sql import types as t
 
-    return Table("things", "id", t.StructType(_fields("id bigint! key\nname string text\nds date! day")), ("id",))
+    return Table("things", "id", t.StructType(parse_fields("id bigint! key\nname string text\nds date! day")), ("id",))
 
 
 def test_the_sink_writes_one_file_a_day_and_says_what_is_in_it(tmp_path):

@@ -13,8 +13,9 @@ from rich.console import Console
 from features.build import group_plans
 from features.combine import combine_events, merge_tiles
 from features.events import event_columns
-from features.groupstats import GroupPlan, group_columns
+from features.groupstats import group_columns
 from features.nightly import Start, _advanced, needed_files, started
+from features.plan import GroupPlan
 from features.reading import spine_files, tile_rows
 from features.tiles import tile_spec
 from headrace import tables

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from features.windows import Span, first_seen, last_seen, make_axis, sort_order, window_edges, window_sums
+from features.axis import make_axis, sort_order
+from features.windows import Span, first_seen, last_seen, window_edges, window_sums
 
 
 def brute(codes, event, visible, values, *, code, as_of, width) -> int:

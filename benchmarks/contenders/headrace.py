@@ -13,7 +13,8 @@ from benchmarks.contenders.spark_tiles import read
 from benchmarks.names import COUNTED, ENTITIES, SUMMED, WINDOWS, feature_names
 from features.build import build_features
 from features.tiles import packed_tiles_of_files, tile_spec
-from headrace.arrowfiles import WRITTEN_SCHEMA, file_tasks, parquet_sink
+from headrace.arrowfiles import file_tasks
+from headrace.arrowsink import WRITTEN_SCHEMA, parquet_sink
 from headrace.config import FeaturesConfig, Metric
 from headrace.config.columns import group_columns
 from headrace.delta import DeltaFile

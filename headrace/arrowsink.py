@@ -1,0 +1,158 @@
+"""Parquet files of Delta tables written inside Spark's Python tasks: one a day, with what the Delta log needs to know of each."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from headrace.delta import file_system
+
+__all__ = ["WRITTEN_SCHEMA", "parquet_sink"]
+
+Batches = Iterable[pa.RecordBatch]
+_EPOCH = date(1970, 1, 1)
+
+WRITTEN_SCHEMA = "path string, ds string, size bigint, stats string, sums string"
+
+
+_WRITTEN = pa.schema(
+    [(name, pa.int64() if name == "size" else pa.string()) for name in ("path", "ds", "size", "stats", "sums")]
+)
+
+
+_NEAR_US = 3 * 86_400_000_000
+
+
+_GROUP_ROWS = 1 << 17
+
+
+_GROUP_BYTES = 64 << 20
+
+
+def parquet_sink(
+    base: str, schema: pa.Schema, *, bounded: Sequence[str] = (), summed: Sequence[str] = ()
+) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    """A last step that writes its rows below `base`, one file a day, and returns WRITTEN_SCHEMA rows instead.
+
+    Least and greatest values of the timestamps `bounded` go into the log. Rows that lie more than three days from their
+    day by any of them get a file of their own, so that the bounds of the others stay narrow. Sums of the whole numbers
+    `summed` come back with each file.
+
+    Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
+    an error (ValueError): Parquet itself would not notice.
+    """
+    strings = [f.name for f in schema if pa.types.is_string(f.type)]
+    inside = pa.schema([f for f in schema if f.name != "ds"])
+
+    def run(batches: Batches) -> Iterator[pa.RecordBatch]:
+        system, folder = file_system(base)
+        open_files: dict[tuple[date, bool], _DayFile] = {}
+        try:
+            for batch in batches:
+                _check_nulls(batch, schema)
+                for day, far, rows in _by_day(batch, bounded):
+                    if (day, far) not in open_files:
+                        open_files[day, far] = _DayFile(system, folder, day, inside, strings, bounded, summed)
+                    open_files[day, far].write(rows.select(inside.names))
+            written = [file.finish() for file in open_files.values()]
+        except BaseException:
+            for file in open_files.values():
+                file.discard()
+            raise
+        if written:
+            yield pa.RecordBatch.from_pylist(written, schema=_WRITTEN)
+
+    return run
+
+
+def _check_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> None:
+    hollow = [f.name for f in schema if not f.nullable and batch.column(f.name).null_count]
+    if hollow:
+        raise ValueError(f"columns {hollow}: found null, wanted a value in every row; this is a bug in headrace")
+
+
+def _by_day(batch: pa.RecordBatch, bounded: Sequence[str]) -> Iterator[tuple[date, bool, pa.RecordBatch]]:
+    """Rows of each day, those far from it in a bounded column apart."""
+    days = batch.column("ds")
+    distinct = days.unique().to_pylist()
+    for day in distinct:
+        rows = batch if len(distinct) == 1 else batch.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+        far = np.zeros(rows.num_rows, dtype=bool)
+        middle = (day - _EPOCH).days * 86_400_000_000 + 43_200_000_000
+        for name in bounded:
+            far |= np.abs(np.asarray(rows.column(name).cast(pa.int64())) - middle) > _NEAR_US
+        for apart in (False, True):
+            chosen = rows.filter(pa.array(far == apart)) if far.any() else rows.slice(0, rows.num_rows * (not apart))
+            if chosen.num_rows:
+                yield day, apart, chosen
+
+
+def _millis(since_epoch: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=since_epoch)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{since_epoch % 1000:03d}Z"
+
+
+class _DayFile:
+    """A Parquet file of one day while it is being written."""
+
+    def __init__(
+        self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str],
+        bounded: Sequence[str], summed: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.system, self.day, self.rows = system, day, 0
+        self.path = f"ds={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
+        self.whole = f"{folder}/{self.path}"
+        if isinstance(system, fs.LocalFileSystem):
+            system.create_dir(self.whole.rpartition("/")[0], recursive=True)
+        self.stream = system.open_output_stream(self.whole)
+        self.writer = pq.ParquetWriter(self.stream, schema, compression="zstd", use_dictionary=strings or False)
+        self.held: list[pa.RecordBatch] = []
+        self.bounds: dict[str, tuple[int, int]] = {}
+        self.bounded = bounded
+        self.sums = dict.fromkeys(summed, 0)
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self.rows += rows.num_rows
+        for name in self.bounded:
+            least, greatest = (v.cast(pa.int64()).as_py() for v in pc.min_max(rows.column(name)).values())
+            known = self.bounds.get(name, (least, greatest))
+            self.bounds[name] = min(known[0], least), max(known[1], greatest)
+        for name in self.sums:
+            self.sums[name] += pc.sum(rows.column(name)).as_py() or 0
+        self.held.append(rows)
+        if sum(b.num_rows for b in self.held) >= _GROUP_ROWS or sum(b.nbytes for b in self.held) >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.held:
+            self.writer.write_table(pa.Table.from_batches(self.held), row_group_size=_GROUP_ROWS)
+        self.held = []
+
+    def finish(self) -> dict[str, object]:
+        self._flush()
+        self.writer.close()
+        self.stream.close()
+        size = self.system.get_file_info(self.whole).size
+        told = {"stats": json.dumps(self._stats()), "sums": json.dumps(self.sums)}
+        return {"path": self.path, "ds": self.day.isoformat(), "size": size, **told}
+
+    def _stats(self) -> dict[str, object]:
+        """As the Delta log writes them: timestamps in milliseconds, which must not cut off what they bound."""
+        if not self.bounds:
+            return {"numRecords": self.rows}
+        low = {name: _millis(least // 1000) for name, (least, _) in self.bounds.items()}
+        high = {name: _millis(-(-greatest // 1000)) for name, (_, greatest) in self.bounds.items()}
+        nulls = dict.fromkeys(self.bounds, 0)
+        return {"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+
+    def discard(self) -> None:
+        for step in (self.writer.close, self.stream.close, lambda: self.system.delete_file(self.whole)):
+            with suppress(OSError):  # a full disk must not keep the other files, nor hide the first error
+                step()
