@@ -19,7 +19,6 @@ from schemas.tables import TABLES
 
 __all__ = ["NIGHT_WORLDS", "NightWorld", "night_world"]
 
-_HOUR_US = 3_600_000_000
 _LATE_SHARE, _LATE_DAYS = 0.05, 3
 _WORDS = {"scene": 3, "device": 2, "os": 2, "network": 2, "city": 50}
 
@@ -74,9 +73,9 @@ def _write(folder: Path, size: NightWorld) -> None:
 def _impressions(
     rng: np.random.Generator, size: NightWorld, *, number: int, activity: np.ndarray, popularity: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """One day's, none in its last hour, so that their engagements land on the same day."""
+    """One day's, in order of event_ts."""
     count = round(size.events / (1 + ENGAGEMENTS_PER_IMPRESSION))
-    event_ts = np.sort(START_US + number * DAY_US + rng.integers(0, DAY_US - _HOUR_US, count))
+    event_ts = np.sort(START_US + number * DAY_US + rng.integers(0, DAY_US, count))
     columns: dict[str, np.ndarray] = {
         "impression_id": number * count + np.arange(1, count + 1),
         "request_id": number * count + np.arange(1, count + 1),
@@ -92,6 +91,7 @@ def _impressions(
 
 
 def _engagements(rng: np.random.Generator, impressions: dict[str, np.ndarray], *, number: int) -> dict[str, np.ndarray]:
+    """Of the day's impressions; what would happen after midnight happens just before it, and lands with them."""
     columns = engagements_of(rng, impressions)
     last = START_US + (number + 1) * DAY_US - 1
     stamps = {name: np.minimum(columns["event_ts"], last) for name in ("event_ts", "arrival_ts")}

@@ -70,8 +70,14 @@ def build_sized(job: Job, features: FeaturesConfig) -> dict[str, int]:
     job.clock.start()
     write_features(spark, job, features, partitions=partitions)
     job.clock.stop()
-    spark.stop()  # closes the event log
-    return {"events": events, "partitions": partitions} | spilled_bytes(job.out)
+    if spark.conf.get("spark.eventLog.enabled", "false") == "true":
+        spark.stop()  # closes the log
+    rows = {"spine": _rows(job.world / "spine"), "rows": _rows(job.out)}
+    return {"events": events, "partitions": partitions} | rows | spilled_bytes(job.out)
+
+
+def _rows(folder: Path) -> int:
+    return sum(pq.read_metadata(file).num_rows for file in folder.rglob("*.parquet"))
 
 
 def write_features(
