@@ -45,7 +45,7 @@ def _run(asked: Asked) -> bool:
         ratios=ratios(contenders, _PAIRS) | _per_feature(contenders),
         targets=_TARGETS if asked.scale == "full" else (),
         checks=_equality(asked.contenders, out),
-        work={"events": EVENTS[asked.scale], "features": {which: len(wide_names(which)) for which in SETS}},
+        work={"events": EVENTS[asked.scale], "sets": ", ".join(SETS)},
     )
     finish(result, asked.out)
     return all(result["checks"].values())

@@ -3,8 +3,10 @@
 import json
 from collections import Counter
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -153,11 +155,13 @@ def test_a_night_from_a_state_opens_fewer_tiles_and_gives_what_all_tiles_give(sp
     monkeypatch.setitem(import_module("benchmarks.nightworlds").NIGHT_WORLDS, "tiny", SIZE)
     world, prepared = night_world(tmp_path, "tiny"), fresh(tmp_path / "prepared")
     days = [SIZE.day(night) for night in range(1, SIZE.days + 1)]
-    windows = {"events": "timely", "windows": ["1d", "7d"], "delay": "0"}
-    config = headrace_night._root(spark, Job(world, prepared), "plain", days=days, nights=days[-2:-1], **windows)
+    config = headrace_night._root(
+        spark, Job(world, prepared), "plain", events="timely", windows=["1d", "7d"], delay="0", days=days,
+        nights=days[-2:-1],
+    )  # fmt: skip
     assert len(group_plans(config.features)) == 2
     (prepared / "size.json").write_text(json.dumps(asdict(SIZE)))
-    found = {}
+    found: dict[str, Any] = {}
     for how in ("night", "scratch"):
         found[how] = headrace_night.build(Job(prepared, fresh(tmp_path / how), how))
     assert found["night"]["state"] == found["scratch"]["state"]
@@ -181,10 +185,11 @@ def test_a_state_that_differs_from_its_recompute_fails_the_nightly_benchmark(
         whole = "scratch" in how
         return _night(states[how], rows=300 if whole else 20, seconds=4.0 if whole else 2.0)
 
+    def rounds(names: list[str], **_: object) -> dict:
+        return take_turns({name: partial(said, name) for name in names}, rounds=1)
+
     monkeypatch.setattr(nightly, "run_once", said)
-    monkeypatch.setattr(
-        nightly, "run_rounds", lambda names, **_: take_turns({n: lambda n=n: said(n) for n in names}, rounds=1)
-    )
+    monkeypatch.setattr(nightly, "run_rounds", rounds)
     out = tmp_path / "result.json"
     argv = ["--scale", "tiny", "--rounds", "1", "--work", str(tmp_path), "--out", str(out)]
     assert nightly.bench(argv) is passes
