@@ -3,7 +3,6 @@
 Full: 10 million events over 38 days, 200,000 users, 50,000 items (Zipf 1.2), a spine of 2 million impressions.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.compare import compare
@@ -54,7 +53,7 @@ def _run(asked: Asked) -> bool:
         ratios=ratios(contenders, _PAIRS),
         targets=_TARGETS if asked.scale == "full" else (),
         checks=_equality(asked.contenders, out),
-        work=asdict(FEATURE_WORLDS[asked.scale]),
+        work=FEATURE_WORLDS[asked.scale].facts(),
     )
     finish(result, asked.out)
     return all(result["checks"].values())

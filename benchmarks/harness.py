@@ -9,9 +9,10 @@ import importlib.util
 import signal
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ __all__ = [
     "contender_command",
     "main",
     "output_folder",
+    "run_once",
     "run_rounds",
     "spread",
+    "take_turns",
 ]
 
 _MIN_ROUNDS = {"tiny": 1, "small": 1, "full": 3}
@@ -148,22 +151,35 @@ def run_rounds(
 
     Returns
     -------
-    name -> seconds (inner), median, min, max, wall {same}, peak_rss_mb (largest), phases (of the median round), facts
+    name -> seconds (inner), median, min, max, wall {same}, peak_rss_mb and peak_workers_rss_mb (largest), phases (of the median round), facts
 
     Raises
     ------
     InputError
         A contender failed or said nothing; with the end of what it said.
     """
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+    once = {name: partial(run_once, name, world=world, out=out, timeout_s=timeout_s) for name in contenders}
+    return take_turns(once, rounds=rounds)
+
+
+def take_turns(once: Mapping[str, Callable[[], dict[str, Any]]], *, rounds: int) -> dict[str, dict[str, Any]]:
+    """What `run_rounds` returns, of runs by name: contenders, or one contender on several worlds."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in once}
     for number in range(rounds):
         # Every other round runs backwards: no contender always finds the page cache as the same neighbour left it.
-        for name in contenders if number % 2 == 0 else list(reversed(contenders)):
-            runs[name].append(_run(name, world=world, out=out, timeout_s=timeout_s))
+        for name in once if number % 2 == 0 else reversed(list(once)):
+            runs[name].append(once[name]())
     return {name: _summary(made) for name, made in runs.items()}
 
 
-def _run(contender: str, *, world: Path, out: Path, timeout_s: float) -> dict[str, Any]:
+def run_once(contender: str, *, world: Path, out: Path, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """Run one contender in a process of its own: what it says, wall_s, peak_rss_mb, peak_workers_rss_mb.
+
+    Raises
+    ------
+    InputError
+        It failed or said nothing; with the end of what it said.
+    """
     command = contender_command(contender, world=world, out=out)
     run = measured(command, timeout_s=timeout_s)
     said = last_json_line(run.stdout)
@@ -171,7 +187,8 @@ def _run(contender: str, *, world: Path, out: Path, timeout_s: float) -> dict[st
         tail = "\n".join((run.stderr or run.stdout).splitlines()[-15:])
         found = f"exit {run.code} after {run.wall_s:.0f} s\n{tail}"
         raise InputError(f"contender {contender}", found=found, wanted="one JSON line", remedy=" ".join(command))
-    return said | {"wall_s": run.wall_s, "peak_rss_mb": run.peak_rss_mb}
+    peaks = {"peak_rss_mb": run.peak_rss_mb, "peak_workers_rss_mb": run.peak_workers_rss_mb}
+    return said | {"wall_s": run.wall_s} | peaks
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -180,7 +197,7 @@ def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **spread(inner),
         "wall": spread([run["wall_s"] for run in runs]),
-        "peak_rss_mb": max(run["peak_rss_mb"] for run in runs),
+        **{name: max(run[name] for run in runs) for name in ("peak_rss_mb", "peak_workers_rss_mb")},
         "phases": runs[middle].get("phases", {}),
         "facts": runs[middle].get("facts", {}),
     }

@@ -35,6 +35,8 @@ class Run:
         workers share count once per worker.
     peak_java_rss_mb : float
         Largest resident memory of all `java` processes of the tree together.
+    peak_workers_rss_mb : float
+        The same of Spark's Python workers: Python processes of the tree other than the first.
     peak_heap_mb : float or None
         Largest heap in use before a collection, over all JVMs; None where no JVM wrote a collection down.
     stdout, stderr : str
@@ -45,6 +47,7 @@ class Run:
     wall_s: float
     peak_rss_mb: float
     peak_java_rss_mb: float
+    peak_workers_rss_mb: float
     peak_heap_mb: float | None
     stdout: str
     stderr: str
@@ -77,38 +80,41 @@ def measured(
             wall_s=round(wall_s, 3),
             peak_rss_mb=round(peaks[0] / _MB, 1),
             peak_java_rss_mb=round(peaks[1] / _MB, 1),
+            peak_workers_rss_mb=round(peaks[2] / _MB, 1),
             peak_heap_mb=peak_heap_mb(collections.splitlines()),
             stdout=(logs / "stdout").read_text(errors="replace"),
             stderr=(logs / "stderr").read_text(errors="replace"),
         )
 
 
-def _watch(process: subprocess.Popen, *, deadline: float | None) -> tuple[int, int]:
-    """Peak bytes of the tree, and of its JVMs, until the process ends, however this function is left."""
-    tree_peak = java_peak = 0
+def _watch(process: subprocess.Popen, *, deadline: float | None) -> tuple[int, int, int]:
+    """Peak bytes of the tree, of its JVMs and of its workers until the process ends, however this function is left."""
+    peaks = (0, 0, 0)
     try:
         while process.poll() is None:
             if deadline is not None and time.perf_counter() > deadline:
                 break
-            tree, java = _resident(process.pid)
-            tree_peak, java_peak = max(tree_peak, tree), max(java_peak, java)
+            tree, java, workers = _resident(process.pid)
+            peaks = max(peaks[0], tree), max(peaks[1], java), max(peaks[2], workers)
             time.sleep(_SAMPLE_S)
     finally:
         if process.poll() is None:
             _kill_tree(process)
-    return tree_peak, java_peak
+    return peaks
 
 
-def _resident(pid: int) -> tuple[int, int]:
-    tree = java = 0
+def _resident(pid: int) -> tuple[int, int, int]:
+    tree = java = workers = 0
     for member in _tree(pid):
         try:
             resident = member.memory_info().rss
-            java += resident if member.name() == "java" else 0
+            name = member.name()
+            java += resident if name == "java" else 0
+            workers += resident if name.startswith("python") and member.pid != pid else 0
             tree += resident
         except psutil.Error:  # it ended between the listing and the reading
             continue
-    return tree, java
+    return tree, java, workers
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,7 @@ from benchmarks.harness import Asked
 __all__ = ["Target", "finish", "machine", "ratios", "record", "targets_met", "versions"]
 
 _PACKAGES = ("pyspark", "delta-spark", "duckdb", "pyarrow", "numpy", "pandas", "polars")
+_PAGE_WIDTH = 120  # of a table that goes to a file
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def record(
 
 def finish(result: dict[str, Any], out: Path | None, *, console: Console | None = None) -> None:
     """Print a result as a table and write it as JSON."""
-    console = console or Console()
+    console = console or Console(width=None if sys.stdout.isatty() else _PAGE_WIDTH)
     console.print(_contenders(result))
     for name, value in result["ratios"].items():
         console.print(f"{name} = {value:g}")

@@ -5,7 +5,7 @@ A feature world is three folders of Parquet: `impressions/ds=*/` (one row per im
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,12 +16,23 @@ import pyarrow.parquet as pq
 from benchmarks.worldfiles import DAY_US, FIRST_DAY, SEED, START_US, known, made_once, to_table, write_days
 from headrace.errors import ConfigError
 
-__all__ = ["FEATURE_WORLDS", "LANDING_ROWS", "FeatureWorld", "feature_world", "landing_world"]
+__all__ = [
+    "ENGAGEMENTS_PER_IMPRESSION",
+    "FEATURE_WORLDS",
+    "LANDING_ROWS",
+    "FeatureWorld",
+    "draw",
+    "engagements_of",
+    "feature_world",
+    "landing_world",
+    "zipf",
+]
 
 _HOUR_US = 3_600_000_000
 _REQUEST_SIZE = 5  # impressions of one request: same user, same request_ts
 _GROWTH = 2.0  # traffic density 1 + growth * t over the log, so that the last 8 of 38 days hold 29 % of it
 _ACTION_RATES = {"click": 0.15, "like": 0.03, "collect": 0.02, "watch": 0.23}  # engagements per impression
+ENGAGEMENTS_PER_IMPRESSION = sum(_ACTION_RATES.values())
 _ACTION_DELAYS_S = {"click": 20.0, "like": 90.0, "collect": 120.0, "watch": 30.0}  # mean, exponential
 _ZIPF = 1.2
 _LANDING_DAYS, _BIG_DAY = 5, 3
@@ -30,7 +41,11 @@ _Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class FeatureWorld:
-    """Size of one world: impressions and engagements together are `events` (to within rounding)."""
+    """Size of one world: impressions and engagements together are `events` (to within rounding).
+
+    `hot_percent`: None has Zipf items; a number makes items as uneven as users instead, and gives one user and one item
+    that part of the log each.
+    """
 
     events: int
     users: int
@@ -38,6 +53,11 @@ class FeatureWorld:
     spine: int
     days: int = 38
     spine_days: int = 8
+    hot_percent: int | None = None
+
+    def facts(self) -> dict[str, int]:
+        """The numbers that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 FEATURE_WORLDS = {
@@ -48,16 +68,21 @@ FEATURE_WORLDS = {
 LANDING_ROWS = {"tiny": 2_000, "small": 300_000, "full": 10_000_000}
 
 
-def feature_world(folder: Path, scale: str) -> Path:
+def feature_world(folder: Path, scale: str, *, hot_percent: int | None = None) -> Path:
     """Write the feature world of a scale, unless it is there; return its folder.
+
+    Parameters
+    ----------
+    hot_percent : see FeatureWorld
 
     Raises
     ------
     ConfigError
         No such scale, or its spine asks for more rows than its last days hold.
     """
-    size = known(FEATURE_WORLDS, scale)
-    return made_once(folder / f"features-{scale}", asdict(size), lambda made: _write_features(made, size))
+    size = replace(known(FEATURE_WORLDS, scale), hot_percent=hot_percent)
+    name = f"features-{scale}" if hot_percent is None else f"features-hot{hot_percent}-{scale}"
+    return made_once(folder / name, size.facts(), lambda made: _write_features(made, size))
 
 
 def landing_world(folder: Path, *, rows: int) -> Path:
@@ -87,39 +112,52 @@ def _write_features(folder: Path, size: FeatureWorld) -> None:
     (folder / "spine").mkdir()
     spine = {name: impressions[name][chosen] for name in columns}
     pq.write_table(to_table(spine), folder / "spine" / "part-0.parquet", compression="zstd")
-    write_days(folder / "engagements", _engagements(rng, impressions))
+    write_days(folder / "engagements", engagements_of(rng, impressions))
 
 
 def _impressions(rng: np.random.Generator, size: FeatureWorld) -> dict[str, np.ndarray]:
     """Impressions in order of request_ts, each `position` a tenth of a second after the one above it."""
-    requests = round(size.events / (1 + sum(_ACTION_RATES.values())) / _REQUEST_SIZE)
+    requests = round(size.events / (1 + ENGAGEMENTS_PER_IMPRESSION) / _REQUEST_SIZE)
     uniform = rng.random(requests)
     # Inverse of the distribution function (t + g t^2 / 2) / (1 + g / 2) on [0, 1].
     share = (np.sqrt(1 + 2 * _GROWTH * uniform * (1 + _GROWTH / 2)) - 1) / _GROWTH
     request_ts = np.sort(START_US + (share * (size.days * DAY_US - _HOUR_US)).astype(np.int64))
     activity = rng.lognormal(0.0, 1.0, size.users)
-    popularity = np.arange(1, size.items + 1, dtype=np.float64) ** -_ZIPF
+    popularity = rng.lognormal(0.0, 1.0, size.items) if size.hot_percent is not None else zipf(size.items)
     count = requests * _REQUEST_SIZE
     position = np.tile(np.arange(_REQUEST_SIZE, dtype=np.int32), requests)
     columns: dict[str, np.ndarray] = {
         "impression_id": np.arange(1, count + 1),
         "request_id": np.repeat(np.arange(1, requests + 1), _REQUEST_SIZE),
         "request_ts": np.repeat(request_ts, _REQUEST_SIZE),
-        "user_id": np.repeat(_draw(rng, activity, requests), _REQUEST_SIZE),
-        "item_id": rng.permutation(size.items)[_draw(rng, popularity, count) - 1] + 1,
+        "user_id": np.repeat(_warmed(rng, draw(rng, activity, requests), size), _REQUEST_SIZE),
+        "item_id": _warmed(rng, rng.permutation(size.items)[draw(rng, popularity, count) - 1] + 1, size),
     }
     columns["event_ts"] = columns["request_ts"] + position.astype(np.int64) * 100_000
     return columns | {"effective_arrival_ts": columns["event_ts"], "position": position}
 
 
-def _draw(rng: np.random.Generator, weights: npt.NDArray[np.float64], count: int) -> _Ints:
+def zipf(count: int) -> npt.NDArray[np.float64]:
+    """Weights of items by rank."""
+    weights: npt.NDArray[np.float64] = np.arange(1, count + 1, dtype=np.float64) ** -_ZIPF
+    return weights
+
+
+def _warmed(rng: np.random.Generator, ids: _Ints, size: FeatureWorld) -> _Ints:
+    """Id 1 in place of so many per cent of the ids."""
+    if not size.hot_percent:
+        return ids
+    return np.where(rng.random(len(ids)) < size.hot_percent / 100, 1, ids)
+
+
+def draw(rng: np.random.Generator, weights: npt.NDArray[np.float64], count: int) -> _Ints:
     """Ids 1..n with probability proportional to their weights."""
     edges = np.cumsum(weights)
     drawn = np.searchsorted(edges / edges[-1], rng.random(count), side="right") + 1
     return np.minimum(drawn, len(weights)).astype(np.int64)
 
 
-def _engagements(rng: np.random.Generator, impressions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def engagements_of(rng: np.random.Generator, impressions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """At most one engagement per impression and action, seconds after it, in order of event_ts."""
     count = len(impressions["impression_id"])
     parts: dict[str, list] = {"row": [], "event_ts": [], "action": [], "value": []}
@@ -146,7 +184,7 @@ def _write_landing(folder: Path, rows: int) -> None:
     for day in range(_LANDING_DAYS):
         count = rows if day == _BIG_DAY else max(rows // 100, 1)
         impressions = _landing_impressions(rng, day=day, ids=np.arange(next_id, next_id + count), of=rows)
-        engagements = _engagements(rng, impressions)
+        engagements = engagements_of(rng, impressions)
         for name in ("effective_arrival_ts", "is_first"):
             engagements.pop(name)
         engagements["arrival_ts"] = engagements["event_ts"] + 1_000_000

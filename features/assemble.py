@@ -10,7 +10,7 @@ from features.build import Sink, build_features, by_entity
 from features.clock import to_micros
 from features.context import holiday_dates, with_context
 from features.profiles import join_profile, profile_timeline
-from features.reading import BYTES_PER_TILE, PARTITION_BYTES, GroupFiles, packed_files, spine_files
+from features.reading import BYTES_PER_TILE, PARTITION_BYTES, GroupFiles, packed_files, spine_files, tile_rows
 from features.skew import hot_authors, hot_keys
 from headrace import tables
 from headrace.config import Config, feature_columns, value_types
@@ -20,7 +20,7 @@ from schemas.tables import table
 __all__ = ["spine_features", "timeline"]
 
 _ROWS_WORTH_A_LOOK = 1_000_000
-_BYTES_PER_ROW = 1500
+_BYTES_PER_ROW, _BYTES_PER_CELL = 400, 10
 
 
 def timeline(spark: SparkSession, config: Config, entity: str, *, last: date) -> DataFrame:
@@ -48,8 +48,8 @@ def spine_features(
     sink : features.build.build_features
     """
     rows = _stored_rows(spark, config, stored, days=days) if stored else _spine_rows(spark, config, days=days)
-    partitions = _partitions(spark, config, days=days, last=max(days) + timedelta(days=1))
     groups = groups if groups is not None else spine_files(config, days=days, states=[])
+    partitions = _partitions(spark, config, groups, days=days)
     by = by_entity([group.plan for group in groups])
     hot = _hot(spark, config, list(by), days=days, partitions=partitions)
     tiles = {
@@ -124,11 +124,11 @@ def _ages(config: Config, entity: str) -> dict[str, F.Column]:  # type: ignore[n
     }
 
 
-def _partitions(spark: SparkSession, config: Config, *, days: Sequence[date], last: date) -> int:
+def _partitions(spark: SparkSession, config: Config, groups: Sequence[GroupFiles], *, days: Sequence[date]) -> int:
     """Tasks per exchange: as configured, or so that one task's rows and tiles fit its share of memory."""
     if config.spark.partitions:
         return config.spark.partitions
     spine = sum(tables.row_counts(config, "spine", days=days).values())
-    tiles = sum(tables.total_rows(config, f"tiles_{n}") for n in config.features.groups)
-    needed = (spine * _BYTES_PER_ROW + tiles * BYTES_PER_TILE) // PARTITION_BYTES + 1
+    row = _BYTES_PER_ROW + _BYTES_PER_CELL * len(feature_columns(config))
+    needed = (spine * row + sum(tile_rows(groups).values()) * BYTES_PER_TILE) // PARTITION_BYTES + 1
     return int(max(needed, spark.sparkContext.defaultParallelism))

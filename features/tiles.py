@@ -4,7 +4,7 @@ Tiles are append-only: everything a landing day contributes stands in its own pa
 later day, because the visible time is part of the key.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from features.events import MICROUNITS, read_events
 from headrace.arrowfiles import FileTasks
 from headrace.config import FeaturesConfig, Metric, group_cells, measures_of
 from headrace.durations import micros
-from headrace.exchange import PACKED_SCHEMA, gathered, pack_to, partition_of, unpack
+from headrace.exchange import PACKED_SCHEMA, Hot, gathered, pack, pack_to, partition_of, unpack
 
 __all__ = ["merged_tiles", "packed_tiles", "packed_tiles_of_files", "tile_spec"]
 
@@ -73,20 +73,28 @@ def packed_tiles(
         F.coalesce(F.rint(F.col("value") * MICROUNITS).cast("bigint"), F.lit(0)).alias("units"),  # S22: half to even
         F.unix_date("ds").cast("bigint").alias("ds_number"),
     )
-    return chosen.mapInArrow(_combiner(specs, partitions=partitions, days=days), PACKED_SCHEMA)
+    return chosen.mapInArrow(_combiner(specs, partitions=partitions, days=days, hot={}), PACKED_SCHEMA)
 
 
 def packed_tiles_of_files(
-    tasks: FileTasks, specs: Sequence[TileSpec], *, metrics: dict[str, Metric], partitions: int, days: int = 0
+    tasks: FileTasks,
+    specs: Sequence[TileSpec],
+    *,
+    metrics: dict[str, Metric],
+    partitions: int,
+    days: int = 0,
+    hot: Mapping[str, Hot] | None = None,
 ) -> DataFrame:
     """`packed_tiles` of groups that need nothing but the log itself, straight from its files.
 
     Parameters
     ----------
     tasks : `headrace.arrowfiles.file_tasks` over files of `impressions` and `engagements`
+    hot : group -> hot keys of its entity (features.skew), with days = 0: their tiles go to every partition that has
+        rows of them
     """
     read = read_events(tasks.pieces, keys=_wanted(specs), metrics=metrics)
-    combine = _combiner(specs, partitions=partitions, days=days)
+    combine = _combiner(specs, partitions=partitions, days=days, hot=hot or {})
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from combine(batch for table in read(batches) for batch in table.to_batches())
@@ -99,7 +107,7 @@ def _wanted(specs: Sequence[TileSpec]) -> list[str]:
 
 
 def _combiner(
-    specs: Sequence[TileSpec], *, partitions: int, days: int
+    specs: Sequence[TileSpec], *, partitions: int, days: int, hot: Mapping[str, Hot]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     chunks = max(partitions // days, 1) if days else 0
 
@@ -107,17 +115,19 @@ def _combiner(
         for events in gathered(batches, flush_bytes=_FLUSH_BYTES):
             for spec in specs:
                 tiles = combine_events(events, spec)
-                target = _target(tiles, spec, partitions=partitions, chunks=chunks)
-                yield from pack_to(tiles, target=target, tag=spec.name, partitions=partitions)
+                if chunks:
+                    target = _target(tiles, spec, partitions=partitions, chunks=chunks)
+                    yield from pack_to(tiles, target=target, tag=spec.name, partitions=partitions)
+                else:  # by key: rows wait there, those of a hot key in several partitions
+                    own = hot.get(spec.name)
+                    yield from pack(tiles, key="key", tag=spec.name, partitions=partitions, hot=own, copies=True)
 
     return run
 
 
 def _target(tiles: pa.Table, spec: TileSpec, *, partitions: int, chunks: int) -> Ints:
-    """Where tiles meet: by key, for rows that wait there; or by day, key and time, so that a hot key's tiles spread too."""
+    """Where tiles of a table meet: by day, key and time, so that a hot key's tiles spread too."""
     keys = tiles.column("key").combine_chunks()
-    if not chunks:
-        return partition_of(keys, partitions=partitions)
     mixed = np.asarray(keys, dtype=np.int64) ^ np.asarray(tiles.column("event_hour").to_numpy()) // spec.tick_us
     part = partition_of(pa.array(mixed), partitions=chunks)
     return (np.asarray(tiles.column("ds_number").to_numpy()) * chunks + part) % partitions

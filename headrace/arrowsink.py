@@ -27,7 +27,8 @@ _WRITTEN = pa.schema(
 )
 
 
-_NEAR_US = 3 * 86_400_000_000
+_DAY_US = 86_400_000_000
+_NEAR = 3  # days
 
 
 _GROUP_ROWS = 1 << 17
@@ -41,8 +42,9 @@ def parquet_sink(
 ) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     """A last step that writes its rows below `base`, one file a day, and returns WRITTEN_SCHEMA rows instead.
 
-    Least and greatest values of the timestamps `bounded` go into the log. Rows that lie more than three days from their
-    day by any of them get a file of their own, so that the bounds of the others stay narrow. Sums of the whole numbers
+    Least and greatest values of the timestamps `bounded` go into the log. Rows whose timestamps lie on another day than
+    their own get files of their own, one for each of the three days around and one for all else, so that bounds are narrow
+    and late rows are found by when they happened. Sums of the whole numbers
     `summed` come back with each file.
 
     Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
@@ -53,14 +55,14 @@ def parquet_sink(
 
     def run(batches: Batches) -> Iterator[pa.RecordBatch]:
         system, folder = file_system(base)
-        open_files: dict[tuple[date, bool], _DayFile] = {}
+        open_files: dict[tuple[date, int], _DayFile] = {}
         try:
             for batch in batches:
                 _check_nulls(batch, schema)
-                for day, far, rows in _by_day(batch, bounded):
-                    if (day, far) not in open_files:
-                        open_files[day, far] = _DayFile(system, folder, day, inside, strings, bounded, summed)
-                    open_files[day, far].write(rows.select(inside.names))
+                for day, away, rows in _by_day(batch, bounded):
+                    if (day, away) not in open_files:
+                        open_files[day, away] = _DayFile(system, folder, day, inside, strings, bounded, summed)
+                    open_files[day, away].write(rows.select(inside.names))
             written = [file.finish() for file in open_files.values()]
         except BaseException:
             for file in open_files.values():
@@ -78,20 +80,19 @@ def _check_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> None:
         raise ValueError(f"columns {hollow}: found null, wanted a value in every row; this is a bug in headrace")
 
 
-def _by_day(batch: pa.RecordBatch, bounded: Sequence[str]) -> Iterator[tuple[date, bool, pa.RecordBatch]]:
-    """Rows of each day, those far from it in a bounded column apart."""
+def _by_day(batch: pa.RecordBatch, bounded: Sequence[str]) -> Iterator[tuple[date, int, pa.RecordBatch]]:
+    """Rows of each day, apart by how many days their bounded columns lie from it."""
     days = batch.column("ds")
     distinct = days.unique().to_pylist()
     for day in distinct:
         rows = batch if len(distinct) == 1 else batch.filter(pc.equal(days, pa.scalar(day, pa.date32())))
-        far = np.zeros(rows.num_rows, dtype=bool)
-        middle = (day - _EPOCH).days * 86_400_000_000 + 43_200_000_000
+        place = np.zeros(rows.num_rows, dtype=np.int64)
         for name in bounded:
-            far |= np.abs(np.asarray(rows.column(name).cast(pa.int64())) - middle) > _NEAR_US
-        for apart in (False, True):
-            chosen = rows.filter(pa.array(far == apart)) if far.any() else rows.slice(0, rows.num_rows * (not apart))
-            if chosen.num_rows:
-                yield day, apart, chosen
+            away = np.asarray(rows.column(name).cast(pa.int64())) // _DAY_US - (day - _EPOCH).days
+            place = place * (2 * _NEAR + 3) + np.clip(away, -_NEAR - 1, _NEAR + 1)
+        places = np.unique(place)
+        for one in places.tolist():
+            yield day, one, rows if len(places) == 1 else rows.filter(pa.array(place == one))
 
 
 def _millis(since_epoch: int) -> str:

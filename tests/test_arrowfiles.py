@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +44,24 @@ def test_the_sink_writes_one_file_a_day_and_says_what_is_in_it(tmp_path):
         file = tmp_path / row["path"]
         assert file.stat().st_size == row["size"]
         assert pq.ParquetFile(file).schema_arrow.names == ["id", "name"]
+
+
+def test_rows_of_other_days_than_their_own_stand_apart_with_narrow_bounds(tmp_path):
+    stamp = pa.timestamp("us", "UTC")
+    schema = pa.schema([pa.field("event_hour", stamp), pa.field("ds", pa.date32())])
+    noon = datetime(2024, 4, 1, 12, tzinfo=UTC)
+    moments = [noon + timedelta(days=n) for n in (0, 0, -1, -2, -40, -50)]
+    batch = pa.RecordBatch.from_pylist([{"event_hour": m, "ds": MONDAY} for m in moments], schema=schema)
+    written = [
+        row for b in parquet_sink(str(tmp_path), schema, bounded=["event_hour"])([batch]) for row in b.to_pylist()
+    ]
+    stats = sorted((json.loads(row["stats"]) for row in written), key=lambda s: s["minValues"]["event_hour"])
+    assert [(s["minValues"]["event_hour"][:10], s["numRecords"]) for s in stats] == [
+        ("2024-02-11", 2),
+        ("2024-03-30", 1),
+        ("2024-03-31", 1),
+        ("2024-04-01", 2),
+    ]
 
 
 def test_many_small_batches_become_one_row_group(tmp_path):

@@ -16,7 +16,9 @@ from pyspark.sql import SparkSession
 from headrace.config.model import SparkConfig
 from headrace.session import spark_session
 
-__all__ = ["Clock", "Job", "bench_session", "contend", "fresh"]
+__all__ = ["Clock", "Job", "bench_session", "contend", "event_log_conf", "fresh", "spilled_bytes"]
+
+_TASK_END = '"Event":"SparkListenerTaskEnd"'
 
 
 @dataclass
@@ -29,10 +31,15 @@ class Clock:
 
     phases: dict[str, float] = field(default_factory=dict)
     started: float | None = None
+    stopped: float | None = None
 
     def start(self) -> None:
         """The session exists: from here on it counts."""
         self.started = time.perf_counter()
+
+    def stop(self) -> None:
+        """The result is written: what follows no longer counts."""
+        self.stopped = time.perf_counter()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -83,7 +90,7 @@ def contend(work: Callable[[Job], object], *, hows: tuple[str, ...] = ("only",))
     job.clock.start()
     facts = work(job)
     assert job.clock.started is not None
-    inner_s = round(time.perf_counter() - job.clock.started, 3)
+    inner_s = round((job.clock.stopped or time.perf_counter()) - job.clock.started, 3)
     print(json.dumps({"inner_s": inner_s, "phases": job.clock.phases, "facts": facts or {}}), flush=True)
 
 
@@ -94,17 +101,39 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def bench_session(*, partitions: int, memory: str = "6g", app: str = "benchmark") -> SparkSession:
+def bench_session(
+    *, partitions: int, memory: str = "6g", app: str = "benchmark", conf: dict[str, str] | None = None
+) -> SparkSession:
     """Headrace's own session on two cores, so that engines differ and settings do not.
 
     Parameters
     ----------
     partitions : shuffle partitions before adaptive coalescing
     memory : heap of the JVM
+    conf : other settings of Spark
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    conf = {"spark.sql.files.maxPartitionBytes": "32m", "spark.log.level": "ERROR"}
+    conf = {"spark.sql.files.maxPartitionBytes": "32m", "spark.log.level": "ERROR"} | (conf or {})
     config = SparkConfig(
         master="local[2]", partitions=partitions, shuffle_partitions=partitions, driver_memory=memory, conf=conf
     )
     return spark_session(config, app=app)
+
+
+def event_log_conf(folder: Path) -> dict[str, str]:
+    """Settings that make Spark write its event log into `folder`, as one plain file."""
+    settings = {"enabled": "true", "dir": folder.as_uri(), "rolling.enabled": "false", "compress": "false"}
+    return {f"spark.eventLog.{name}": value for name, value in settings.items()}
+
+
+def spilled_bytes(folder: Path) -> dict[str, int]:
+    """Bytes that tasks spilled, from the event logs in `folder`; -1 where there is no task in any."""
+    metrics = [
+        json.loads(line).get("Task Metrics") for log in _logs(folder) for line in log.open() if _TASK_END in line
+    ]
+    names = {"spilled_disk_bytes": "Disk Bytes Spilled", "spilled_memory_bytes": "Memory Bytes Spilled"}
+    return {key: sum(m[name] for m in metrics if m) if metrics else -1 for key, name in names.items()}
+
+
+def _logs(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.is_file() and file.name.startswith(("local-", "app-"))]
