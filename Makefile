@@ -23,8 +23,10 @@ demo: setup ## a simulated world through the whole chain, a model, and the cover
 lint: setup ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: lint ## lint, then all tests
-	@$(BIN)/python -m pytest
+test: lint ## lint, then all tests: those with a Spark session, and beside them those without
+	@$(BIN)/python -m pytest -m "not spark" > $(VENV)/plain-tests.log 2>&1 & plain=$$!; \
+	$(BIN)/python -m pytest -m spark; with=$$?; \
+	wait $$plain; without=$$?; cat $(VENV)/plain-tests.log; exit $$((with | without))
 
 format: setup ## let ruff rewrite
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

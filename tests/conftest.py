@@ -15,6 +15,13 @@ from tests import tiny
 FIRST, LAST, DAYS = date(2024, 3, 30), date(2024, 4, 2), 3
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use the session are marked, so that `make test` can run the others beside them."""
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator:
     """Two cores, few partitions, no UI."""
