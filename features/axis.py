@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 __all__ = ["Ints", "TimeAxis", "make_axis", "sort_order"]
 
 Ints = NDArray[np.int64]
-
-
 _LIMIT = 62  # bits of a packed (code, time) that leave room for the sign
 
 

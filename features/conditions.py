@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from features.axis import Ints
 from headrace.config import Condition, Metric
 
-__all__ = ["PAIRED", "bits_of", "conditional_bits", "log_column", "matches", "sources_of"]
+__all__ = ["PAIRED", "bits_of", "by_value", "holds", "log_column", "matches", "sources_of"]
 
 PAIRED = (
     "_paired"  # column of the log: whether the row stands for an event together with its impression; null: both ways
@@ -83,7 +82,13 @@ def bits_of(metrics: Mapping[str, Metric], action: str, *, once: bool) -> int:
     )
 
 
-def _holds(metric: Metric, values: pa.ChunkedArray) -> NDArray[np.bool_]:
+def by_value(metrics: Mapping[str, Metric]) -> list[tuple[int, Metric]]:
+    """Place and metric of those whose conditions look at the value alone."""
+    return [(place, m) for place, m in enumerate(metrics.values()) if sources_of(m) == {"engagement"}]
+
+
+def holds(metric: Metric, values: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Where all conditions of a metric hold that look at the value alone."""
     numbers = values.fill_null(np.nan).to_numpy()
     found = np.asarray(values.is_valid().to_numpy(), dtype=bool)
     for condition in metric.where:
@@ -92,15 +97,3 @@ def _holds(metric: Metric, values: pa.ChunkedArray) -> NDArray[np.bool_]:
         else:
             found &= _COMPARE[condition.operator](numbers, condition.literals[0])
     return found
-
-
-def conditional_bits(
-    metrics: Mapping[str, Metric], *, action: NDArray[np.object_], is_first: NDArray[np.bool_], values: pa.ChunkedArray
-) -> Ints:
-    """Bits of the metrics whose conditions look at the value alone."""
-    bits = np.zeros(len(action), dtype=np.int64)
-    for place, metric in enumerate(metrics.values()):
-        if metric.where and sources_of(metric) == {"engagement"}:
-            counts = _holds(metric, values) & (action == metric.action)
-            bits |= np.where(counts & is_first if metric.once else counts, 1 << place, 0)
-    return bits

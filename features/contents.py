@@ -13,6 +13,8 @@ from headrace.config import Cell
 
 __all__ = ["distinct", "last_k", "quantile", "top_k"]
 
+_HASHES = 2.0**64
+
 
 def _grouped(group: Asked, cell: Cell, values: str, counts: str | None) -> Iterator[tuple[Ints, Ints, Ints]]:
     """(query, rank, events) of every different value in each query's window, sorted, some queries at a time."""
@@ -84,6 +86,3 @@ def last_k(group: Asked, cell: Cell) -> pa.Array:
     if cell.part == "times":
         return group.lists(query, pa.array(points.event[point]))
     return group.lists(query, distinct.take(pa.array(points.ranks[point])))
-
-
-_HASHES = 2.0**64

@@ -6,14 +6,12 @@ from pyspark.sql import functions as F
 from features.clock import to_micros
 from features.conditions import PAIRED, log_column, sources_of
 from features.profiles import join_profile
-from headrace.config import FeaturesConfig, Group
+from headrace.config import FeaturesConfig
 from schemas.days import ds_start
 
-__all__ = ["event_log", "impression_columns", "profile_sources", "segment_column", "with_impression", "with_profiles"]
+__all__ = ["event_log", "impression_columns", "profile_sources", "with_impression", "with_profiles"]
 
 _SHARED = ["user_id", "item_id", "event_ts", "effective_arrival_ts", "impression_id", "ds"]
-
-
 _DONE = ["action", "value", "is_first"]
 
 
@@ -104,14 +102,6 @@ def _first_landed(impressions: DataFrame, columns: list[str]) -> DataFrame:
         F.col("effective_arrival_ts").alias("_arrival"),
         *[F.col(c).alias(f"_value_{c}") for c in columns],
     )
-
-
-def segment_column(group: Group) -> str:
-    """Column of the log, or of the spine, that holds the group's segment value."""
-    source, column = (group.segment or ".").split(".")
-    if group.segment == "item.author_id":
-        return "author_id"  # an id of its own, not a feature of the item
-    return column if source == "impression" else f"{source}_{column}"
 
 
 def impression_columns(features: FeaturesConfig, name: str) -> list[str]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.axis import Ints
-from features.conditions import bits_of, conditional_bits
+from features.conditions import bits_of, by_value, holds
 from headrace.arrowfiles import OpenPart, Piece, open_parts
 from headrace.config import Metric
 
@@ -71,9 +71,13 @@ def _matches(raw: pa.Table, metrics: dict[str, Metric]) -> Ints:
         return np.zeros(raw.num_rows, np.int64)
     codes = actions.indices.to_numpy(zero_copy_only=False)
     is_first = raw.column("is_first").to_numpy(zero_copy_only=False)
-    action = np.array(names, dtype=object)[codes]
-    filtered = conditional_bits(metrics, action=action, is_first=is_first, values=raw.column("value"))
-    return always[codes] | np.where(is_first, first[codes], 0) | filtered
+    bits: Ints = always[codes] | np.where(is_first, first[codes], 0)
+    for place, metric in by_value(metrics):  # none, as a rule
+        counts = holds(metric, raw.column("value")) & (
+            codes == (names.index(metric.action) if metric.action in names else -1)
+        )
+        bits |= np.where(counts & is_first if metric.once else counts, 1 << place, 0)
+    return bits
 
 
 def _units(raw: pa.Table) -> Ints:

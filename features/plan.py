@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from features.eventlog import segment_column
 from features.state import StateColumns, state_columns
 from features.windows import Span
 from headrace.config import Cell, Group, Measure, group_cells, measures_of
@@ -64,7 +63,7 @@ def make_plan(name: str, group: Group, *, tile_micros: int, as_of: str, types: d
         name=name,
         entity=group.entity,
         key=f"{group.entity}_id",
-        segment=None if group.segment is None else segment_column(group),
+        segment=group.segment_column,
         as_of=as_of,
         tick=tile_micros,
         tolerance_us=micros(group.tolerance),

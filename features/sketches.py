@@ -13,8 +13,6 @@ from features.axis import Ints
 __all__ = ["bucket_of", "bucket_value", "hashes_of"]
 
 _ACCURACY = Decimal("0.01")
-
-
 _MOST_UNITS = 2**53
 
 

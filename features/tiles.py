@@ -17,7 +17,6 @@ from features.axis import Ints
 from features.clock import to_micros
 from features.combine import TileSpec, combine_events, merge_tiles
 from features.conditions import matches
-from features.eventlog import segment_column
 from features.events import MICROUNITS, read_events
 from headrace.arrowfiles import FileTasks
 from headrace.config import FeaturesConfig, Metric, group_cells, measures_of
@@ -39,7 +38,7 @@ def tile_spec(features: FeaturesConfig, name: str, *, types: dict[str, str] | No
     return TileSpec(
         name=name,
         key=f"{group.entity}_id",
-        segment=None if group.segment is None else segment_column(group),
+        segment=group.segment_column,
         tick_us=group.tile_micros(features.tile),
         delay_us=micros(group.delay),
         measures=tuple(measures_of(group_cells(group), types=types or {})),

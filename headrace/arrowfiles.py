@@ -1,8 +1,6 @@
-"""Parquet files of Delta tables read and written inside Spark's Python tasks, without a detour through JVM rows.
+"""Parquet files of Delta tables read inside Spark's Python tasks, without a detour through JVM rows.
 
-Spark places the tasks, retries them and moves what they exchange; pyarrow reads and writes the columns. A task that
-writes returns one row per file, and the driver commits them all at once (headrace.tables.write_files): files of a task
-that failed or ran twice are never part of the table.
+Spark places the tasks, retries them and moves what they exchange; pyarrow reads the columns.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

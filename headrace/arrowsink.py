@@ -1,4 +1,8 @@
-"""Parquet files of Delta tables written inside Spark's Python tasks: one a day, with what the Delta log needs to know of each."""
+"""Parquet files of Delta tables written inside Spark's Python tasks: one a day, with what the Delta log needs to know of each.
+
+A task returns one row per file, and the driver commits them all at once (headrace.tables.write_files): files of a task
+that failed or ran twice are never part of the table.
+"""
 
 import json
 import uuid
@@ -20,8 +24,6 @@ Batches = Iterable[pa.RecordBatch]
 _EPOCH = date(1970, 1, 1)
 
 WRITTEN_SCHEMA = "path string, ds string, size bigint, stats string, sums string"
-
-
 _WRITTEN = pa.schema(
     [(name, pa.int64() if name == "size" else pa.string()) for name in ("path", "ds", "size", "stats", "sums")]
 )
@@ -29,11 +31,7 @@ _WRITTEN = pa.schema(
 
 _DAY_US = 86_400_000_000
 _NEAR = 3  # days
-
-
 _GROUP_ROWS = 1 << 17
-
-
 _GROUP_BYTES = 64 << 20
 
 
@@ -86,6 +84,9 @@ def _by_day(batch: pa.RecordBatch, bounded: Sequence[str]) -> Iterator[tuple[dat
     distinct = days.unique().to_pylist()
     for day in distinct:
         rows = batch if len(distinct) == 1 else batch.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+        if not bounded:
+            yield day, 0, rows
+            continue
         place = np.zeros(rows.num_rows, dtype=np.int64)
         for name in bounded:
             away = np.asarray(rows.column(name).cast(pa.int64())) // _DAY_US - (day - _EPOCH).days

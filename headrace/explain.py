@@ -1,6 +1,5 @@
 """`headrace features explain`: one cell of one impression, with the events that made it and those left out. No Spark."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from features.evidence import Evidence, Lookup, Seen, as_of_moment, evidence, recomputed
+from features.states import STATES
 from headrace.config import Cell, Config, Group, feature_columns, group_cells
 from headrace.delta import is_table, open_dataset
 from headrace.durations import duration_name
@@ -18,7 +18,6 @@ from headrace.errors import ConfigError, InputError
 
 __all__ = ["explain_cell"]
 
-_STATES = ("real", "true_zero", "default_filled", "null", "stale", "no_entity")
 _SHOWN = 12
 
 
@@ -36,7 +35,7 @@ def explain_cell(config: Config, *, impression: int, feature: str, ds: date | No
     row = _training_row(config, impression, ds)
     as_of = as_of_moment(row["request_ts"], group, config.timezone)
     key = row[f"{group.entity}_id"]
-    segment = None if group.segment is None else row[_segment_column(group)]
+    segment = None if group.segment_column is None else row[group.segment_column]
     _print_head(console, config, row, cell=cell, group=group, name=name, as_of=as_of, key=key, segment=segment)
     if key is None:
         return
@@ -87,13 +86,6 @@ def _training_row(config: Config, impression: int, ds: date | None) -> dict[str,
     return dict(rows[0])
 
 
-def _segment_column(group: Group) -> str:
-    source, column = (group.segment or ".").split(".")
-    if group.segment == "item.author_id":
-        return "author_id"
-    return column if source == "impression" else f"{source}_{column}"
-
-
 def _read(config: Config, table: str, condition: pads.Expression) -> list[dict[str, Any]]:
     uri = f"{config.root}/{table}"
     return open_dataset(uri).to_table(filter=condition).to_pylist() if is_table(uri) else []
@@ -131,7 +123,7 @@ def _print_head(
     key: int | None, segment: object,
 ) -> None:  # fmt: skip
     order = [f.name for f in feature_columns(config)]
-    state = _STATES[row["feature_states"][order.index(cell.name)]]
+    state = STATES[row["feature_states"][order.index(cell.name)]]
     lines = {
         cell.name: f"[bold]{row[cell.name]}[/]  ({state})",
         "impression": f"{row['impression_id']} of {row['ds']}, request_ts {_text(row['request_ts'])}",
@@ -181,9 +173,9 @@ def _print_repeats(console: Console, config: Config, group: Group, key: int, met
     """Landing rows of the key that were dropped as repeats: they count once, by the row that stands."""
     if group.entity == "author":
         return
-    rows = _read(config, "duplicates", pads.field("table_name").isin(["impressions", "engagements"]))
+    own = _read(config, "duplicates", pads.field(f"{group.entity}_id") == key)
     actions = {config.features.metrics[m].action for m in metrics}
-    own = [r for r in rows if json.loads(r["row_json"]).get(f"{group.entity}_id") in (key, str(key))]
+    own = [r for r in own if r["table_name"] in ("impressions", "engagements")]
     own = [r for r in own if (r["action"] or "impression") in actions]
     if own:
         last = max(r["event_ts"] for r in own) if all(r["event_ts"] for r in own) else None

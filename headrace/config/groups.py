@@ -128,6 +128,16 @@ class Group(_Strict):
         return f"{self.entity}_by_{self.segment.split('.')[1]}"
 
     @property
+    def segment_column(self) -> str | None:
+        """Column of the log, and of the rows to enrich, that holds the segment's value; None without a segment."""
+        if self.segment is None:
+            return None
+        source, column = self.segment.split(".")
+        if self.segment == "item.author_id":
+            return "author_id"  # an id of its own, not a feature of the item
+        return column if source == "impression" else f"{source}_{column}"
+
+    @property
     def rates(self) -> list[Rate]:
         """Plain rates, then smoothed ones, in the order of the file."""
         plain = [Rate.parse(text) for text in self.rate]
