@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ints", "TimeAxis", "make_axis", "sort_order"]
+__all__ = ["Ints", "TimeAxis", "make_axis", "run_starts", "sort_order"]
 
 Ints = NDArray[np.int64]
 _LIMIT = 62  # bits of a packed (code, time) that leave room for the sign
@@ -24,6 +24,14 @@ def sort_order(packed: Ints) -> Ints:
         both.sort()
         return both & ((1 << row_bits) - 1)
     return np.argsort(packed, kind="stable").astype(np.int64)
+
+
+def run_starts(*columns: Ints) -> Ints:
+    """Positions at which a run of equal rows begins."""
+    fresh = np.ones(len(columns[0]), dtype=bool)
+    if len(fresh):
+        fresh[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return np.flatnonzero(fresh)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.axis import Ints, sort_order
+from features.axis import Ints, run_starts, sort_order
 from features.plan import GroupPlan
 
 __all__ = ["codes_of", "distinct_pairs", "no_state", "no_tiles", "with_segment"]
@@ -30,11 +30,10 @@ def distinct_pairs(codes: Ints, as_of: Ints) -> tuple[Ints, Ints, Ints]:
     packed = codes * span + (as_of - low)
     order = sort_order(packed)
     arranged = packed[order]
-    fresh = np.ones(len(arranged), dtype=bool)
-    fresh[1:] = arranged[1:] != arranged[:-1]
+    starts = run_starts(arranged)
     back = np.empty(len(codes), dtype=np.int64)
-    back[order] = np.cumsum(fresh) - 1
-    kept = arranged[fresh]
+    back[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(codes))))
+    kept = arranged[starts]
     return kept // span, kept % span + low, back
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.axis import Ints, sort_order
+from features.axis import Ints, run_starts, sort_order
 from features.facts import Facts, lift, ragged_of, unite
 from headrace.config import Measure
 from headrace.errors import InputError
@@ -165,9 +165,7 @@ def group_rows(placed: _Columns) -> tuple[Ints, Ints]:
         packed, span = packed * number + codes, span * number
     order = sort_order(packed)
     arranged = packed[order]
-    fresh = np.ones(len(arranged), dtype=bool)
-    fresh[1:] = arranged[1:] != arranged[:-1]
-    return order, np.flatnonzero(fresh)
+    return order, run_starts(arranged)
 
 
 def _codes(column: pa.ChunkedArray | Ints) -> tuple[Ints, int]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.asked import Asked
-from features.axis import Ints
+from features.axis import Ints, run_starts
 from features.ranges import newest, window_contents
 from features.sketches import bucket_value
 from headrace.config import Cell
@@ -23,9 +23,7 @@ def _grouped(group: Asked, cell: Cell, values: str, counts: str | None) -> Itera
     for query, point in window_contents(points, group.own.queries, span):
         order = np.lexsort((points.ranks[point], query))
         query, rank, events = query[order], points.ranks[point][order], points.weights[point][order]
-        fresh = np.ones(len(query), dtype=bool)
-        fresh[1:] = (query[1:] != query[:-1]) | (rank[1:] != rank[:-1])
-        starts = np.flatnonzero(fresh)
+        starts = run_starts(query, rank)
         if len(starts):
             yield query[starts], rank[starts], np.add.reduceat(events, starts)
 
@@ -36,7 +34,7 @@ def distinct(group: Asked, cell: Cell) -> pa.Array:
     _, hashes = group.own.list_points(column, None)
     counts = np.zeros(len(group.own.queries.as_of), dtype=np.int64)
     for query, rank, _ in _grouped(group, cell, column, None):
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
+        starts = run_starts(query)
         sizes = np.diff(np.append(starts, len(query)))
         counts[query[starts]] = sizes
         full = sizes >= cell.k
@@ -51,7 +49,7 @@ def quantile(group: Asked, cell: Cell) -> pa.Array:
     _, buckets = group.own.list_points(f"{column}_values", f"{column}_counts")
     best = np.full(len(group.own.queries.as_of), -1, dtype=np.int64)
     for query, rank, events in _grouped(group, cell, f"{column}_values", f"{column}_counts"):
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
+        starts = run_starts(query)
         running = np.cumsum(events)
         before = np.concatenate([[0], running])[starts]
         n = np.add.reduceat(events, starts)
@@ -69,7 +67,7 @@ def top_k(group: Asked, cell: Cell) -> pa.Array:
     found = [(np.zeros(0, np.int64),) * 3]
     for query, rank, events in _grouped(group, cell, f"{column}_values", f"{column}_counts"):
         order = np.lexsort((rank, -events, query))
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
+        starts = run_starts(query)
         place = np.arange(len(query)) - np.repeat(starts, np.diff(np.append(starts, len(query))))
         order = order[place < cell.k]
         found.append((query[order], rank[order], events[order]))

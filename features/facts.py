@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.axis import Ints
+from features.axis import Ints, run_starts
 from features.sketches import bucket_of, hashes_of
 from headrace.config import Measure
+from headrace.exchange import one_array
 
 __all__ = [
     "Facts",
@@ -59,7 +60,9 @@ def lift(events: pa.Table, measure: Measure, *, matches: Ints, units: Ints, mome
         return pa.array(moments, mask=absent), pa.array(units, mask=absent)
     rows = np.flatnonzero(~absent)
     values = (
-        pa.array(bucket_of(units[rows])) if source == "bucket" else _one(events.column(source)).take(pa.array(rows))
+        pa.array(bucket_of(units[rows]))
+        if source == "bucket"
+        else one_array(events.column(source)).take(pa.array(rows))
     )
     present = np.asarray(values.is_valid())
     rows, values = rows[present], values.filter(pa.array(present))
@@ -91,7 +94,7 @@ def ranked(values: pa.Array) -> tuple[Ints, pa.Array]:
 
 def ragged_of(lists: Sequence[pa.ChunkedArray]) -> Ragged:
     """List columns of one shape (null is empty) as entries end to end."""
-    arrays = [_one(column) for column in lists]
+    arrays = [one_array(column) for column in lists]
     rows = pc.list_parent_indices(arrays[0]).cast(pa.int64())
     return Ragged(np.asarray(rows, dtype=np.int64), tuple(pc.list_flatten(array) for array in arrays))
 
@@ -147,7 +150,7 @@ def _united_lists(facts: Ragged, measure: Measure, tile: Ints, *, tiles: int) ->
     beside = np.asarray(facts.columns[1].cast(pa.int64()), dtype=np.int64)
     if measure.operation == "tally":
         order = np.lexsort((ranks, tile))
-        starts = _changes(tile[order], ranks[order])
+        starts = run_starts(tile[order], ranks[order])
         counts = _reduce(np.add, beside[order], starts)
         rows, kept = tile[order][starts], ranks[order][starts]
     else:
@@ -159,7 +162,7 @@ def _united_lists(facts: Ragged, measure: Measure, tile: Ints, *, tiles: int) ->
 def _first_of_each(tile: Ints, values: Ints, *, most: int) -> tuple[Ints, Ints]:
     """The smallest `most` different values of each tile."""
     order = np.lexsort((values, tile))
-    kept = order[_changes(tile[order], values[order])]
+    kept = order[run_starts(tile[order], values[order])]
     place = _places(tile[kept])
     kept = kept[place < most]
     return tile[kept], values[kept]
@@ -169,24 +172,16 @@ def _newest(tile: Ints, ranks: Ints, moments: Ints, *, k: int, once: bool) -> tu
     """The k newest entries of each tile, newest first, ties by the larger value; each value once if wanted."""
     if once:
         by_value = np.lexsort((-moments, ranks, tile))
-        by_value = by_value[_changes(tile[by_value], ranks[by_value])]
+        by_value = by_value[run_starts(tile[by_value], ranks[by_value])]
         tile, ranks, moments = tile[by_value], ranks[by_value], moments[by_value]
     order = np.lexsort((-ranks, -moments, tile))
     order = order[_places(tile[order]) < k]
     return tile[order], ranks[order], moments[order]
 
 
-def _changes(*columns: Ints) -> Ints:
-    """Positions at which a run of equal rows begins."""
-    fresh = np.ones(len(columns[0]), dtype=bool)
-    if len(fresh):
-        fresh[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
-    return np.flatnonzero(fresh)
-
-
 def _places(sorted_rows: Ints) -> Ints:
     """0, 1, 2, ... within each run of equal rows."""
-    starts = _changes(sorted_rows)
+    starts = run_starts(sorted_rows)
     return np.arange(len(sorted_rows)) - np.repeat(starts, np.diff(np.append(starts, len(sorted_rows))))
 
 
@@ -194,10 +189,3 @@ def _lists(rows: Ints, values: pa.Array, *, tiles: int) -> pa.Array:
     """One list per tile, empty where a tile has no entry."""
     offsets = np.searchsorted(rows, np.arange(tiles + 1)).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values)
-
-
-def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    if isinstance(column, pa.Array):
-        return column
-    combined = column.combine_chunks()
-    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)

@@ -13,9 +13,11 @@ from features.states import cell_states, fill_default
 from headrace.config import Feature
 from headrace.config.columns import source_columns
 from headrace.durations import micros
+from headrace.exchange import one_array
 
 __all__ = ["Finish", "finisher"]
 
+_OUTPUT_ROWS = 1 << 17
 Finish = Callable[[pa.Table], Iterator[pa.RecordBatch]]
 
 
@@ -47,7 +49,7 @@ def finisher(
             if feature.name in places:
                 states[:, position] = before[:, places[feature.name]]
                 continue
-            column = _single(ready[feature.name]).cast(schema.field(feature.name).type)
+            column = one_array(ready[feature.name]).cast(schema.field(feature.name).type)
             known, stale = checks.get(feature.source, (None, None))
             states[:, position] = cell_states(column, feature, known=known, stale=stale)
             ready[feature.name] = fill_default(column, feature)
@@ -56,30 +58,20 @@ def finisher(
         )
         if "feature_states" in wanted:
             ready["feature_states"] = mask.cast(pa.binary())
-        table = pa.Table.from_arrays([_single(ready[f.name]).cast(f.type) for f in schema], schema=schema)
+        table = pa.Table.from_arrays([one_array(ready[f.name]).cast(f.type) for f in schema], schema=schema)
         yield from table.to_batches(max_chunksize=_OUTPUT_ROWS)
 
     return finish
 
 
 def _states_of(rows: pa.Table, number: int) -> NDArray[np.uint8]:
-    flat = pc.binary_join(pa.array([_single(rows.column("feature_states")).to_pylist()], pa.list_(pa.binary())), b"")
+    flat = pc.binary_join(pa.array([one_array(rows.column("feature_states")).to_pylist()], pa.list_(pa.binary())), b"")
     return np.frombuffer(flat[0].as_buffer(), dtype=np.uint8).reshape(rows.num_rows, number)
-
-
-def _single(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    if isinstance(column, pa.Array):
-        return column
-    combined = column.combine_chunks()
-    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
-
-
-_Bools = np.ndarray
 
 
 def _entity_checks(
     rows: pa.Table, plans: list[GroupPlan], profiles: dict[str, timedelta]
-) -> dict[str, tuple[_Bools, _Bools]]:
+) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Feature source -> (known, stale) of each row (S31, S32)."""
     request = np.asarray(rows.column("request_ts").cast(pa.int64()).to_numpy())
     checks = {}
@@ -93,6 +85,3 @@ def _entity_checks(
         age = request - np.asarray(landed.fill_null(0).to_numpy())
         checks[f"profile:{entity}"] = (known, known & (age > micros(tolerance)))
     return checks
-
-
-_OUTPUT_ROWS = 1 << 17

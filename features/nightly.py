@@ -38,9 +38,9 @@ class Start:
     moment: datetime
 
 
-def started(plan: GroupPlan, start: Start | None) -> GroupPlan:
+def started(plan: GroupPlan, start: Start) -> GroupPlan:
     """The plan as it is when rows start from that state."""
-    return plan if start is None else replace(plan, since=epoch_micros(start.moment) // plan.tick)
+    return replace(plan, since=epoch_micros(start.moment) // plan.tick)
 
 
 def needed_files(plan: GroupPlan, files: Sequence[DeltaFile], *, first: datetime, last: datetime) -> list[DeltaFile]:

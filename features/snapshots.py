@@ -24,7 +24,7 @@ from features.plan import GroupPlan, population_tag
 from features.statistics import Bools, Statistics, ints
 from headrace.config import Group
 from headrace.days import day_end, epoch_micros
-from headrace.exchange import unpack
+from headrace.exchange import one_array, unpack
 
 __all__ = ["Moments", "latest", "priors", "snapshot", "snapshot_moments", "snapshot_tables"]
 
@@ -103,8 +103,8 @@ def _pairs(plan: GroupPlan, tiles: pa.Table, *, as_of: int) -> pa.Table:
     met = seen.select(["key", "segment"]).filter(seen["segment"].is_valid())
     met = met.group_by(["key", "segment"], use_threads=False).aggregate([])
     alone = tiles["key"].unique()
-    keys = pa.concat_arrays([_one(met["key"]), alone])
-    segments = pa.concat_arrays([_one(met["segment"]), pa.nulls(len(alone), met["segment"].type)])
+    keys = pa.concat_arrays([one_array(met["key"]), alone])
+    segments = pa.concat_arrays([one_array(met["segment"]), pa.nulls(len(alone), met["segment"].type)])
     return pa.table({plan.key: keys, "key": keys, plan.segment: segments})
 
 
@@ -140,7 +140,7 @@ def _touched(plan: GroupPlan, keys: pa.Table, tiles: pa.Table, *, moment: dateti
     own = keys.select(["key", *([plan.segment] if plan.segment else [])]).rename_columns(by)
     own = own.append_column("_row", pa.array(np.arange(keys.num_rows)))
     met = own.join(newest, keys=by, join_type="left outer", use_threads=False).sort_by("_row")
-    return _one(met["visible_hour_max"]).cast(pa.timestamp("us", "UTC"))
+    return one_array(met["visible_hour_max"]).cast(pa.timestamp("us", "UTC"))
 
 
 def _same(left: pa.Array, right: pa.Array) -> Bools:
@@ -180,10 +180,10 @@ def priors(met: DataFrame, plan: GroupPlan, *, moments: Moments, schema: StructT
 
 
 def _prior_rows(plan: GroupPlan, population: pa.Table, *, day: date, now: datetime, schema: pa.Schema) -> pa.Table:
-    segments = _one(population["segment"]).unique() if plan.segment else pa.nulls(1)
+    segments = one_array(population["segment"]).unique() if plan.segment else pa.nulls(1)
     count = len(segments)
     codes = (
-        np.asarray(pc.index_in(_one(population["segment"]), segments))
+        np.asarray(pc.index_in(one_array(population["segment"]), segments))
         if plan.segment
         else np.zeros(population.num_rows)
     )
@@ -204,11 +204,6 @@ def _prior_rows(plan: GroupPlan, population: pa.Table, *, day: date, now: dateti
         top, bottom = (statistics.total(f"{m}_count", w) for m in (cell.metric, cell.over))
         made[cell.name] = pa.array(top / np.maximum(bottom, 1), mask=bottom == 0)
     return pa.table([made[f.name].cast(f.type) for f in schema], schema=schema)
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
 
 
 def latest(stats: DataFrame, plan: GroupPlan, *, ds: date, now: datetime) -> DataFrame:

@@ -18,6 +18,7 @@ __all__ = [
     "exchange",
     "gathered",
     "narrowed",
+    "one_array",
     "pack",
     "pack_to",
     "packer",
@@ -59,7 +60,7 @@ def pack(
         blob = _to_bytes(table)
         yield _rows(list(range(partitions)), tag, [blob] * partitions)
     elif table.num_rows:
-        keys = _one_array(table.column(key))
+        keys = one_array(table.column(key))
         target = partition_of(keys, partitions=partitions)
         if hot:
             rows, place = _dealt(keys, hot, copies=copies)
@@ -102,7 +103,10 @@ def _to_bytes(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
+def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column in one piece."""
+    if isinstance(column, pa.Array):
+        return column
     combined = column.combine_chunks()
     return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
 
