@@ -4,12 +4,12 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from features.clock import to_micros
-from features.conditions import PAIRED, log_column, sources_of
+from features.conditions import PAIRED, sources_of
 from features.profiles import join_profile
 from headrace.config import FeaturesConfig
 from schemas.days import ds_start
 
-__all__ = ["event_log", "impression_columns", "profile_sources", "with_impression", "with_profiles"]
+__all__ = ["event_log", "profile_sources", "with_impression", "with_profiles"]
 
 _SHARED = ["user_id", "item_id", "event_ts", "effective_arrival_ts", "impression_id", "ds"]
 _DONE = ["action", "value", "is_first"]
@@ -102,14 +102,6 @@ def _first_landed(impressions: DataFrame, columns: list[str]) -> DataFrame:
         F.col("effective_arrival_ts").alias("_arrival"),
         *[F.col(c).alias(f"_value_{c}") for c in columns],
     )
-
-
-def impression_columns(features: FeaturesConfig, name: str) -> list[str]:
-    """Columns of the impression that the group's engagements take: of its segment and of its metrics' conditions."""
-    group = features.groups[name]
-    segment = [s for s in [group.segment or ""] if s.startswith("impression.")]
-    asked = [c.column for m in group.metric_names for c in features.metrics[m].where if c.source == "impression"]
-    return sorted({log_column(column) for column in (*segment, *asked)})
 
 
 def profile_sources(features: FeaturesConfig, name: str) -> set[str]:

@@ -14,7 +14,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from features.assemble import timeline
-from features.eventlog import event_log, impression_columns, profile_sources, with_impression, with_profiles
+from features.eventlog import event_log, profile_sources, with_impression, with_profiles
 from features.tiles import packed_tiles, packed_tiles_of_files, tile_spec
 from headrace import tables
 from headrace.arrowfiles import file_tasks
@@ -37,7 +37,7 @@ def packed_day_tiles(
     events = sum(file.rows for listed in files.values() for file in listed)
     partitions = config.spark.partitions or max(config.spark.shuffle_partitions, events // _EVENTS_PER_PARTITION + 1)
     specs = {name: tile_spec(features, name, types=types) for name in names}
-    by_impression = [name for name in specs if impression_columns(features, name)]
+    by_impression = [name for name in specs if features.impression_columns(name)]
     by_profile = [name for name in specs if profile_sources(features, name) and name not in by_impression]
     plain = [spec for name, spec in specs.items() if name not in (*by_impression, *by_profile)]
     pack = partial(packed_tiles, metrics=features.metrics, partitions=partitions, days=len(days))
@@ -79,7 +79,7 @@ def _impression_log(spark: SparkSession, config: Config, name: str, *, days: Seq
     log = with_impression(
         shown,
         done,
-        columns=impression_columns(config.features, name),
+        columns=config.features.impression_columns(name),
         days=[d.isoformat() for d in days],
         segmented=(config.features.groups[name].segment or "").startswith("impression."),
     )

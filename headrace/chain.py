@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from headrace import __version__
-from headrace.checks import PARTS, check_built, check_maturity
+from headrace.checks import check_built, check_maturity
 from headrace.config import Config
 from headrace.days import day_range
 from headrace.errors import InputError
@@ -145,9 +145,10 @@ def run_step(
     return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts if pending else [])
 
 
-def inputs_of(config: Config, name: str, day: date) -> dict[str, str]:
-    """Inputs of a step's day as they are now, with their content hashes."""
-    return step_named(name).inputs(Known(config, latest_receipts(config)), day)
+def inputs_of(config: Config, name: str, days: Sequence[date]) -> dict[date, dict[str, str]]:
+    """Inputs of a step's days as they are now, with their content hashes."""
+    known, step = Known(config, latest_receipts(config)), step_named(name)
+    return {day: step.inputs(known, day) for day in days}
 
 
 def up_to_date(config: Config, name: str) -> set[date]:
@@ -164,7 +165,7 @@ def _signed(made: Receipt, asked: Receipt, *, started: datetime) -> Receipt:
 
 def _receipt_stub(known: Known, step: Step, day: date) -> Receipt:
     inputs = step.inputs(known, day)
-    config_hash = known.config.digest_of(*PARTS[step.name])
+    config_hash = known.hashes[step.name]
     text = json.dumps([step.name, str(day), inputs, config_hash, __version__], sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Receipt(step.name, day, fingerprint=fingerprint, inputs=inputs, config_hash=config_hash)

@@ -3,7 +3,7 @@
 Each check raises InputError (exit 4) that names the first day it misses and the command that brings it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 from headrace import __version__
@@ -13,7 +13,7 @@ from headrace.errors import InputError
 from headrace.receipts import Receipt, latest_receipts
 from schemas.landing import landed_days
 
-__all__ = ["PARTS", "check_built", "check_horizon", "check_maturity", "is_current"]
+__all__ = ["PARTS", "check_built", "check_horizon", "check_maturity", "config_hashes", "is_current"]
 
 PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's result depends on
     "ingest": ("timezone", "start_ds", "ingest", "profiles"),
@@ -28,9 +28,14 @@ PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's
 }
 
 
-def is_current(config: Config, receipt: Receipt) -> bool:
-    """Whether this configuration and code would make the same of the same input."""
-    return receipt.config_hash == config.digest_of(*PARTS[receipt.job]) and receipt.code_version == __version__
+def config_hashes(config: Config) -> dict[str, str]:
+    """Hash of what each job depends on in a configuration."""
+    return {job: config.digest_of(*parts) for job, parts in PARTS.items()}
+
+
+def is_current(hashes: Mapping[str, str], receipt: Receipt) -> bool:
+    """Whether the configuration with these `config_hashes`, and this code, would make the same of the same input."""
+    return receipt.config_hash == hashes[receipt.job] and receipt.code_version == __version__
 
 
 def check_built(what: str, job: str, *, missing: Sequence[date], stale: Sequence[date]) -> None:
@@ -69,8 +74,8 @@ def check_horizon(config: Config, *, days: Sequence[date]) -> None:
     """The days of the duplicate horizon before `days` have been ingested, by this configuration (S9)."""
     landed = landed_days(config.landing, "impressions")
     start = config.start_ds or (landed[0] if landed else min(days))
-    latest = latest_receipts(config)
-    done = {day for (job, day), r in latest.items() if job == "ingest" and is_current(config, r)} | set(days)
+    latest, hashes = latest_receipts(config), config_hashes(config)
+    done = {day for (job, day), r in latest.items() if job == "ingest" and is_current(hashes, r)} | set(days)
     for day in sorted(days):
         back = day - timedelta(days=config.ingest.duplicate_horizon_days)
         lacking = [d for d in day_range(max(back, start), day - timedelta(days=1)) if d not in done]

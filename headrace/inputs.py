@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
 
-from headrace.checks import is_current
+from headrace.checks import config_hashes, is_current
 from headrace.config import Config
 from headrace.days import day_range
 from headrace.receipts import Receipt
@@ -24,8 +24,12 @@ class Known:
     config: Config
     receipts: dict[tuple[str, date], Receipt]
     digests: dict[tuple[str, date], str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(init=False)
     missing: dict[str, set[date]] = field(default_factory=dict)
     stale: dict[str, set[date]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.hashes = config_hashes(self.config)
 
     def landing(self, table: str, day: date) -> str:
         """Digest of a day's landing files."""
@@ -40,7 +44,7 @@ class Known:
         if receipt is None:
             self.missing.setdefault(job, set()).add(day)
             return "absent"
-        if not is_current(self.config, receipt):
+        if not is_current(self.hashes, receipt):
             self.stale.setdefault(job, set()).add(day)
             return "stale"
         return receipt.outputs.get(table, "absent")
@@ -84,7 +88,8 @@ def _profile_inputs(known: Known, last: date) -> dict[str, str]:
 
 def _tiles_inputs(known: Known, day: date) -> dict[str, str]:
     found = {f"{t}/ds={day}": known.output("ingest", t, day) for t in ("impressions", "engagements")}
-    if any((g.segment or "").startswith("impression.") for g in known.config.features.groups.values()):
+    features = known.config.features
+    if any(features.impression_columns(name) for name in features.groups):
         found |= {f"{t}/ds<={day}": known.outputs("ingest", t, last=day) for t in ("impressions", "engagements")}
     return found | _profile_inputs(known, day)
 

@@ -115,9 +115,8 @@ def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]
     for receipt in receipts:
         check_accounting(receipt)
         before = highest.get((receipt.job, receipt.ds))
-        same = before is not None and before.status == STARTED
-        numbered.append(replace(receipt, revision=0 if before is None else before.revision + (not same)))
-    numbered = [replace(r, revision=max(r.revision, 1)) for r in numbered]
+        revision = 1 if before is None else before.revision + (before.status != STARTED)
+        numbered.append(replace(receipt, revision=revision))
     rows = [{f.name: _plain(getattr(r, f.name)) for f in _SCHEMA} for r in numbered]
     write_deltalake(_uri(config), pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append", partition_by=["ds"])
     return numbered

@@ -70,18 +70,18 @@ def _any_input(_name: str, _table: str) -> bool:
 def _kept(
     config: Config, job: str, days: Sequence[date], wanted: Mapping[str, str], concerns: Callable[[str, str], bool]
 ) -> set[str]:
-    latest = latest_receipts(config)
+    latest, now = latest_receipts(config), inputs_of(config, job, days)
     kept = set(wanted)
     for day in days:
         receipt = latest.get((job, day))
         if receipt is None or receipt.code_version != __version__:
             return set()
-        noted, inputs = _noted(receipt), inputs_of(config, job, day)
+        noted = _noted(receipt)
         kept = {
             name
             for name in kept
             if noted.get(name) == wanted[name]
-            and all(receipt.inputs.get(t) == h for t, h in inputs.items() if concerns(name, t))
+            and all(receipt.inputs.get(t) == h for t, h in now[day].items() if concerns(name, t))
         }
     return kept
 

@@ -176,6 +176,13 @@ class FeaturesConfig(_Strict):
     defaults: dict[Aggregate, float] = {}
     groups: dict[Name, Group]
 
+    def impression_columns(self, name: str) -> list[str]:
+        """Columns of the impression that a group's engagements take: of its segment and of its metrics' conditions."""
+        group = self.groups[name]
+        asked = [c.column for m in group.metric_names for c in self.metrics[m].where]
+        named = [column for column in (group.segment or "", *asked) if column.startswith("impression.")]
+        return sorted({column.removeprefix("impression.") for column in named})
+
     @model_validator(mode="after")
     def _valid(self) -> "FeaturesConfig":
         declared = {"defaults": self.defaults, **{f"groups.{n}.defaults": g.defaults for n, g in self.groups.items()}}
