@@ -101,8 +101,8 @@ def _what_next(out: Path, page: Path, last: date, console: Console) -> None:
     config = out / "demo.yaml"
     console.print(f"look at   {page} (open it in a browser)")
     console.print(f"tables    {out / 'tables'} (Delta: training_set, coverage, receipts, quarantine, ...)")
-    console.print("try next", style="bold")
-    console.print("  headrace features list")
+    console.print("try next  [default](after: source .venv/bin/activate)[/]", style="bold")
+    console.print("  headrace features list, headrace features show")
     console.print(f"  headrace run --config {config} --ds {last} --set sampling.negative_rate=0.2", soft_wrap=True)
     console.print(f"  headrace evaluate {out / 'model'} --config {config} --ds {last}", soft_wrap=True)
     console.print("  headrace adapt mind --source <folder with MIND's behaviors.tsv and news.tsv> --out mind")
