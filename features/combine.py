@@ -115,7 +115,7 @@ def merge_tiles(partial: pa.Table, spec: TileSpec) -> pa.Table:
     return _tiles(placed, _ints(partial, "known_ts"), facts, spec)
 
 
-def _check_segments(column: pa.ChunkedArray, spec: TileSpec) -> None:
+def _check_segments(column: pa.ChunkedArray | pa.Array, spec: TileSpec) -> None:
     values = pc.count_distinct(column).as_py()
     if values > spec.most_segments:
         raise InputError(
@@ -127,10 +127,10 @@ def _check_segments(column: pa.ChunkedArray, spec: TileSpec) -> None:
 
 
 def _tiles(placed: "_Columns", known: Ints, facts: Callable[[Measure], Facts], spec: TileSpec) -> pa.Table:
-    if spec.segment is not None:
-        _check_segments(placed["segment"], spec)
     order, starts = group_rows(placed)
     made = _firsts(placed, order[starts], tick_us=spec.tick_us)
+    if spec.segment is not None:
+        _check_segments(made["segment"], spec)  # of tiles: they are far fewer than events
     earliest = np.minimum.reduceat(known[order], starts) if len(starts) else known[:0]
     made["known_ts"] = pa.array(earliest)
     for measure in spec.measures:
