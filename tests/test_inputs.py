@@ -26,9 +26,14 @@ def test_tiles_depend_on_all_days_before_where_a_group_looks_at_impressions(sett
 
 
 def test_the_configuration_is_hashed_once_however_long_history_is(monkeypatch):
-    config, hashed = load_config(), []
-    digest = type(config).digest_of
-    monkeypatch.setattr(type(config), "digest_of", lambda self, *parts: hashed.append(parts) or digest(self, *parts))
+    config = load_config()
+    digest, hashed = type(config).digest_of, []
+
+    def counted(self, *parts):
+        hashed.append(parts)
+        return digest(self, *parts)
+
+    monkeypatch.setattr(type(config), "digest_of", counted)
     known = Known(config, {})
     for number in range(1, 29):
         INPUTS["features"](known, date(2024, 2, number))
