@@ -9,13 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.compare import compare
+from benchmarks.contenders import duckdb, polars
 from benchmarks.contenders.common import Job
-from benchmarks.contenders.duckdb import HOWS, build
 from benchmarks.names import COUNTED, ENTITIES, SUMMED, WINDOWS, feature, feature_names
 from benchmarks.worlds import FEATURE_WORLDS, feature_world, landing_world
 from headrace.errors import ConfigError, InputError
 
 _HOUR_US = 3_600_000_000
+_BUILDS = {"duckdb": duckdb, "polars": polars}
+WAYS = [f"{name}:{how}" for name, module in _BUILDS.items() for how in module.HOWS]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,10 @@ def _world(folder: Path, *, impressions: list, engagements: list, spine: list) -
     return folder
 
 
-def _built(world: Path, out: Path, *, how: str = HOWS[0]) -> dict[int, dict]:
+def _built(world: Path, out: Path, *, way: str = WAYS[0]) -> dict[int, dict]:
     out.mkdir(parents=True, exist_ok=True)
-    build(Job(world, out, how))
+    name, _, how = way.partition(":")
+    _BUILDS[name].build(Job(world, out, how))
     return {row["impression_id"]: row for row in pq.read_table(out / "part-0.parquet").to_pylist()}
 
 
@@ -75,24 +78,24 @@ def _oracle(world: Path) -> dict[int, dict]:
     return features
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_every_duckdb_formulation_equals_the_definition_on_every_cell(tiny: Path, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_every_formulation_equals_the_definition_on_every_cell(tiny: Path, tmp_path: Path, way: str) -> None:
     wanted = _oracle(tiny)
-    found = _built(tiny, tmp_path / "out", how=how)
+    found = _built(tiny, tmp_path / "out", way=way)
     assert {key: {name: row[name] for name in feature_names()} for key, row in found.items()} == wanted
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_an_event_at_the_start_of_a_window_is_inside_and_one_at_as_of_is_outside(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_an_event_at_the_start_of_a_window_is_inside_and_one_at_as_of_is_outside(tmp_path: Path, way: str) -> None:
     shown = [(1, 7, 1, 100.0), (2, 7, 2, 101.0), (3, 7, 3, 102.0)]
     world = _world(tmp_path / "w", impressions=shown, engagements=[], spine=[(3, 7, 3, 101.5)])
-    row = _built(world, tmp_path / "out", how=how)[3]
+    row = _built(world, tmp_path / "out", way=way)[3]
     assert (row["user_impression_count_1h"], row["user_impression_count_1d"]) == (1, 1)
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("way", WAYS)
 def test_a_key_without_event_before_as_of_is_null_and_one_with_old_events_only_is_zero(
-    tmp_path: Path, how: str
+    tmp_path: Path, way: str
 ) -> None:
     # The user's only earlier event is an engagement 1,000 hours ago; the item's first event is the spine row itself.
     world = _world(
@@ -101,7 +104,7 @@ def test_a_key_without_event_before_as_of_is_null_and_one_with_old_events_only_i
         engagements=[(7, 5, "like", None, 1000.0)],
         spine=[(1, 7, 9, 2000.5), (2, 7, 9, 2001.5)],
     )
-    rows = _built(world, tmp_path / "out", how=how)
+    rows = _built(world, tmp_path / "out", way=way)
     assert (rows[1]["user_like_count_30d"], rows[1]["item_like_count_30d"], rows[2]["item_like_count_30d"]) == (
         0,
         None,
