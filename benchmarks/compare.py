@@ -45,13 +45,14 @@ class Comparison:
         return not differs and self.rows[0] == self.rows[1] > 0
 
 
-def compare(left: Path, right: Path, *, columns: list[str] | None = None) -> Comparison:
+def compare(left: Path, right: Path, *, columns: list[str] | None = None, where: str = "true") -> Comparison:
     """Join two outputs on impression_id and count cells that differ (IS DISTINCT FROM; a null equals a null).
 
     Parameters
     ----------
     left, right : folders of Parquet files, one row per impression_id; nested folders and other files are ignored
     columns : what to compare; default the 48 features
+    where : only rows for which this SQL condition holds
 
     Raises
     ------
@@ -61,7 +62,7 @@ def compare(left: Path, right: Path, *, columns: list[str] | None = None) -> Com
     columns = feature_names() if columns is None else columns
     with duckdb.connect(config={"threads": 2, "memory_limit": "8GB", "preserve_insertion_order": False}) as base:
         for name, folder in (("l", left), ("r", right)):
-            _view(base, name, folder, columns=columns)
+            _view(base, name, folder, columns=columns, where=where)
         rows_l, ids_l = _one(base, "SELECT count(*), count(DISTINCT impression_id) FROM l")
         rows_r, ids_r = _one(base, "SELECT count(*), count(DISTINCT impression_id) FROM r")
         counts = ["count(*) FILTER (r.impression_id IS NULL)", "count(*) FILTER (l.impression_id IS NULL)"]
@@ -85,12 +86,14 @@ def _one(base: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
     return tuple(row)
 
 
-def _view(base: duckdb.DuckDBPyConnection, name: str, folder: Path, *, columns: list[str]) -> None:
+def _view(base: duckdb.DuckDBPyConnection, name: str, folder: Path, *, columns: list[str], where: str) -> None:
     files = sorted(folder.rglob("*.parquet"))
     if not files:
         raise InputError(str(folder), found="no Parquet file", wanted="a contender's output", remedy="run it first")
     listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    base.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}], hive_partitioning = false)")
+    base.execute(
+        f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}], hive_partitioning = false) WHERE {where}"
+    )
     present = {row[0] for row in base.execute(f"DESCRIBE {name}").fetchall()}
     absent = [column for column in ("impression_id", *columns) if column not in present]
     if absent:

@@ -3,21 +3,20 @@
 `headrace run`, the jobs under spark-submit and the DAG all read STEPS from here.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from headrace import __version__
 from headrace.checks import check_built, check_maturity
 from headrace.config import Config
 from headrace.days import day_range
-from headrace.errors import InputError
+from headrace.errors import GateError, InputError
+from headrace.freshness import asked_receipt, done, why_not_done
 from headrace.inputs import INPUTS, Known
-from headrace.receipts import Receipt, begun, latest_receipts, write_receipts
+from headrace.receipts import REFUSED, Receipt, Run, begun, latest_receipts, write_receipts
 from schemas.landing import landed_days
 
 if TYPE_CHECKING:
@@ -48,10 +47,6 @@ class Step:
     """
 
     name: str
-
-    def inputs(self, known: Known, day: date) -> dict[str, str]:
-        """{input: content hash} of a day."""
-        return INPUTS[self.name](known, day)
 
 
 STEPS = tuple(Step(n) for n in ("ingest", "tiles", "labels", "sample", "features", "coverage", "publish"))
@@ -96,23 +91,26 @@ def plan_run(config: Config, *, ds: date, days: int) -> Plan:
             wanted=f"days from {start} on, where history begins",
             remedy="ask for fewer days or a later one",
         )
-    check_maturity(config, ds=ds, landed=landed)
-    mature = ds + timedelta(days=config.labels.maturity_days)
-    history = list(day_range(start, mature))
-    tiled = list(day_range(start, ds + timedelta(days=1)))
+    provisional = config.labels.provisional
+    if not provisional or ds > max(landed):
+        check_maturity(config, ds=ds, landed=landed)
+    last = max(landed) if provisional else date.max
+    history = list(day_range(start, min(ds + timedelta(days=config.labels.maturity_days), last)))
+    tiled = list(day_range(start, min(ds + timedelta(days=1), last)))
     per_step = {step.name: chosen for step in STEPS} | {"ingest": history, "tiles": tiled}
     return Plan(chosen, per_step)
 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What one step did."""
+    """What one step did, and why it built each day."""
 
     step: str
     built: list[date]
     skipped: list[date]
     seconds: float
     receipts: list[Receipt]
+    reasons: dict[date, str] = field(default_factory=dict)
 
 
 def run_step(
@@ -130,47 +128,52 @@ def run_step(
     """
     started = datetime.now(UTC)
     known = Known(config, latest_receipts(config))
-    asked = {day: _receipt_stub(known, step, day) for day in days}
-    pending = [day for day in days if day in rebuild or not _is_done(known, asked[day])]
+    asked = {day: asked_receipt(known, step.name, day) for day in days}
+    pending = [day for day in days if day in rebuild or not done(known, asked[day])]
     if pending:
         for job in sorted({*known.missing, *known.stale}):
             missing, stale = (sorted(found.get(job, ())) for found in (known.missing, known.stale))
             check_built(f"{step.name} {pending[-1]}", job, missing=missing, stale=stale)
         session = spark()
-        with begun(config, [asked[day] for day in pending]):
+        with begun(config, [asked[day] for day in pending]) as run, _refusals(run):
             made: dict[date, Receipt] = import_module(f"jobs.{step.name}").build(session, config, pending)
-        receipts = [_signed(made[day], asked[day], started=started) for day in pending]
+        receipts = [_signed(made[day], asked[day], revision=run.revision_of(day), started=started) for day in pending]
         receipts = write_receipts(config, receipts)
     seconds = (datetime.now(UTC) - started).total_seconds()
-    return StepOutcome(step.name, pending, [d for d in days if d not in pending], seconds, receipts if pending else [])
+    reasons = {day: why_not_done(known, asked[day]) or "asked for" for day in pending}
+    skipped = [day for day in days if day not in pending]
+    return StepOutcome(step.name, pending, skipped, seconds, receipts if pending else [], reasons)
+
+
+@contextmanager
+def _refusals(run: Run) -> Iterator[None]:
+    """Put down on receipts that a gate refused the days, and why."""
+    try:
+        yield
+    except GateError as error:
+        notes = {"refused": str(error)}
+        write_receipts(run.config, [replace(receipt, status=REFUSED, notes=notes) for receipt in run.receipts])
+        raise
 
 
 def inputs_of(config: Config, name: str, days: Sequence[date]) -> dict[date, dict[str, str]]:
     """Inputs of a step's days as they are now, with their content hashes."""
-    known, step = Known(config, latest_receipts(config)), step_named(name)
-    return {day: step.inputs(known, day) for day in days}
+    known = Known(config, latest_receipts(config))
+    return {day: INPUTS[name](known, day) for day in days}
 
 
 def up_to_date(config: Config, name: str) -> set[date]:
     """Days of a step whose receipt says done with the inputs, config and code of now."""
-    known, step = Known(config, latest_receipts(config)), step_named(name)
+    known = Known(config, latest_receipts(config))
     days = [day for job, day in known.receipts if job == name]
-    return {day for day in days if _is_done(known, _receipt_stub(known, step, day))}
+    return {day for day in days if done(known, asked_receipt(known, name, day))}
 
 
-def _signed(made: Receipt, asked: Receipt, *, started: datetime) -> Receipt:
-    facts = {"fingerprint": asked.fingerprint, "inputs": asked.inputs, "config_hash": asked.config_hash}
+def _signed(made: Receipt, asked: Receipt, *, revision: int, started: datetime) -> Receipt:
+    facts = {
+        "revision": revision,
+        "fingerprint": asked.fingerprint,
+        "inputs": asked.inputs,
+        "config_hash": asked.config_hash,
+    }
     return replace(made, **facts, started_at=started, ended_at=datetime.now(UTC))  # type: ignore[arg-type]
-
-
-def _receipt_stub(known: Known, step: Step, day: date) -> Receipt:
-    inputs = step.inputs(known, day)
-    config_hash = known.hashes[step.name]
-    text = json.dumps([step.name, str(day), inputs, config_hash, __version__], sort_keys=True)
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Receipt(step.name, day, fingerprint=fingerprint, inputs=inputs, config_hash=config_hash)
-
-
-def _is_done(known: Known, asked: Receipt) -> bool:
-    before = known.receipts.get((asked.job, asked.ds))
-    return before is not None and before.status in ("done", "published") and before.fingerprint == asked.fingerprint

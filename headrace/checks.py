@@ -21,10 +21,10 @@ PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's
     "stats": ("timezone", "features", "profiles"),
     "state": ("timezone", "features", "profiles"),
     "labels": ("timezone", "labels", "profiles"),
-    "sample": ("labels", "sampling"),
+    "sample": ("timezone", "labels", "sampling", "split"),
     "features": ("timezone", "country", "features", "profiles", "context"),
     "coverage": ("coverage", "features", "profiles", "context"),
-    "publish": ("features", "labels", "sampling"),
+    "publish": ("features", "labels", "sampling", "split"),
 }
 
 

@@ -9,8 +9,18 @@ import typer
 from rich.console import Console
 
 from headrace import __version__
+from headrace.cli_days import add_day_commands
 from headrace.cli_features import features_app
-from headrace.cli_options import ConfigOption, DayOption, DaysOption, RebuildOption, SetOption, console
+from headrace.cli_options import (
+    ConfigOption,
+    DayOption,
+    DaysOption,
+    ProvisionalOption,
+    RebuildOption,
+    SetOption,
+    console,
+    settings_of,
+)
 from headrace.errors import HeadraceError
 
 __all__ = ["app", "main"]
@@ -23,6 +33,7 @@ app = typer.Typer(
     help="Spark batch features and training data for recommender ranking.",
     epilog="Start with: [bold]headrace demo[/]   Exit codes: 0 done, 1 bug, 2 config, 3 gate refused, 4 input missing.",
 )
+add_day_commands(app)
 app.add_typer(features_app, name="features", rich_help_panel="Steps of the chain")
 
 
@@ -50,12 +61,14 @@ def run(
     config: ConfigOption = None,
     set_: SetOption = None,
     rebuild: RebuildOption = False,
+    provisional: ProvisionalOption = False,
 ) -> None:
     """Build days, ingest to publish; what receipts say is done with the same inputs and config is skipped."""
     from headrace.config import load_config
     from headrace.run import run_chain
 
-    run_chain(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, rebuild=rebuild, console=console())
+    settled = load_config(config, settings=settings_of(set_, provisional=provisional))
+    run_chain(settled, ds=ds.date(), days=days, rebuild=rebuild, console=console())
 
 
 def _step_command(name: str, text: str) -> None:
@@ -65,11 +78,12 @@ def _step_command(name: str, text: str) -> None:
         config: ConfigOption = None,
         set_: SetOption = None,
         rebuild: RebuildOption = False,
+        provisional: ProvisionalOption = False,
     ) -> None:
         from headrace.config import load_config
         from headrace.run import run_one
 
-        settled = load_config(config, settings=set_ or ())
+        settled = load_config(config, settings=settings_of(set_, provisional=provisional))
         run_one(settled, name, ds=ds.date(), days=days, rebuild=rebuild, console=console())
 
     command.__doc__ = text
@@ -176,29 +190,6 @@ def report(
     from headrace.pages import report_page
 
     report_page(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, out=out, console=console())
-
-
-@app.command(epilog="example: headrace verify --state --ds 2024-05-19")
-def verify(
-    ds: DayOption,
-    days: DaysOption = 1,
-    state: Annotated[bool, typer.Option("--state", help="The states of feature groups, from all tiles.")] = False,
-    config: ConfigOption = None,
-    set_: SetOption = None,
-) -> None:
-    """Compute again what a table holds, and name every difference (exit 3)."""
-    from datetime import timedelta
-
-    from headrace.config import load_config
-    from headrace.days import day_range
-    from headrace.session import spark_session
-    from headrace.verify import verify_state
-
-    if not state:
-        raise typer.BadParameter("say what to verify: --state")
-    settled = load_config(config, settings=set_ or ())
-    chosen = list(day_range(ds.date() - timedelta(days=days - 1), ds.date()))
-    verify_state(spark_session(settled.spark), settled, days=chosen, console=console())
 
 
 @app.command(epilog="example: headrace demo --out demo")

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli_options import ConfigOption, DaysOption, RebuildOption, SetOption, console
+from headrace.cli_options import (
+    ConfigOption,
+    DaysOption,
+    ProvisionalOption,
+    RebuildOption,
+    SetOption,
+    console,
+    settings_of,
+)
 
 __all__ = ["features_app"]
 
@@ -22,6 +30,7 @@ def features_step(
     config: ConfigOption = None,
     set_: SetOption = None,
     rebuild: RebuildOption = False,
+    provisional: ProvisionalOption = False,
 ) -> None:
     """Spine to training set: every feature, every state. `features list` shows what is declared."""
     if context.invoked_subcommand is not None:
@@ -31,7 +40,7 @@ def features_step(
 
     if ds is None:
         raise typer.BadParameter("the step needs --ds; `headrace features list` shows the columns")
-    settled = load_config(config, settings=set_ or ())
+    settled = load_config(config, settings=settings_of(set_, provisional=provisional))
     run_one(settled, "features", ds=ds.date(), days=days, rebuild=rebuild, console=console())
 
 

@@ -103,6 +103,7 @@ def _what_next(out: Path, page: Path, last: date, console: Console) -> None:
     console.print(f"tables    {out / 'tables'} (Delta: training_set, coverage, receipts, quarantine, ...)")
     console.print("try next  [default](after: source .venv/bin/activate)[/]", style="bold")
     console.print("  headrace features list, headrace features show")
+    console.print(f"  headrace status --config {config}, headrace verify --config {config} --ds {last}", soft_wrap=True)
     console.print(f"  headrace run --config {config} --ds {last} --set sampling.negative_rate=0.2", soft_wrap=True)
     console.print(f"  headrace evaluate {out / 'model'} --config {config} --ds {last}", soft_wrap=True)
     console.print("  headrace adapt mind --source <folder with MIND's behaviors.tsv and news.tsv> --out mind")

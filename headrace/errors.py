@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["ConfigError", "GateError", "HeadraceError", "InputError", "told_by_tasks"]
+__all__ = ["ConfigError", "ConflictError", "GateError", "HeadraceError", "InputError", "told_by_tasks"]
 
 _TOLD = re.compile(
     r"headrace\.errors\.(ConfigError|GateError|InputError): (.*?)\n\s*found:  (.*?)\n\s*wanted: (.*?)\n\s*do:     (.*?)(?:\n|$)"
@@ -48,6 +48,10 @@ class InputError(HeadraceError):
     """Input missing, unreadable or not yet mature (exit 4)."""
 
     exit_code = 4
+
+
+class ConflictError(HeadraceError):
+    """Another run wrote the same days at the same moment; this one changed nothing (exit 1, safe to run again)."""
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as t
 
-__all__ = ["content_hashes"]
+__all__ = ["content_hashes", "hashes_and_more"]
 
 
 def _row_hash(frame: DataFrame) -> Column:
@@ -19,20 +19,32 @@ def content_hashes(frame: DataFrame, *, days: Sequence[date]) -> dict[date, str]
 
     Count, xor and the sums of both halves of xxhash64 over the columns by name.
     """
-    hashed = frame.select("ds", _row_hash(frame).alias("h"))
-    low = F.col("h").bitwiseAND(F.lit(0xFFFFFFFF))
+    return {day: text for day, (text, _) in hashes_and_more(frame, [], days=days).items()}
+
+
+def hashes_and_more(
+    frame: DataFrame, more: Sequence[Column], *, days: Sequence[date]
+) -> dict[date, tuple[str, dict[str, Any]]]:
+    """`content_hashes`, and aggregates by their alias of the same scan; none on days without rows."""
+    hashed = frame.withColumn("_h", _row_hash(frame))
+    low = F.col("_h").bitwiseAND(F.lit(0xFFFFFFFF))
     per_day = hashed.groupBy("ds").agg(
-        F.count("*").alias("n"),
-        F.bit_xor("h").alias("x"),
-        F.sum(low).alias("low"),
-        F.sum(F.shiftrightunsigned("h", 32)).alias("high"),
+        F.count("*").alias("_n"),
+        F.bit_xor("_h").alias("_x"),
+        F.sum(low).alias("_low"),
+        F.sum(F.shiftrightunsigned("_h", 32)).alias("_high"),
+        *more,
     )
-    found = {row["ds"]: row for row in per_day.collect()}  # one row a day
-    return {day: _text(found.get(day)) for day in days}
+    found = {row["ds"]: row.asDict() for row in per_day.collect()}  # one row a day
+    return {day: (_text(found.get(day)), _others(found.get(day, {}))) for day in days}
 
 
-def _text(row: t.Row | None) -> str:
+def _others(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not name.startswith("_") and name != "ds"}
+
+
+def _text(row: dict[str, Any] | None) -> str:
     if row is None:
         return "empty"
     mask = (1 << 64) - 1
-    return f"{row['n']:x}-{row['x'] & mask:016x}-{row['low'] & mask:x}-{row['high'] & mask:x}"
+    return f"{row['_n']:x}-{row['_x'] & mask:016x}-{row['_low'] & mask:x}-{row['_high'] & mask:x}"

@@ -9,7 +9,7 @@ from functools import cache
 from headrace.checks import config_hashes, is_current
 from headrace.config import Config
 from headrace.days import day_range
-from headrace.receipts import Receipt
+from headrace.receipts import REFUSED, Receipt
 from schemas.landing import landed_days, landing_digest
 
 __all__ = ["INPUTS", "Known"]
@@ -41,7 +41,7 @@ class Known:
     def output(self, job: str, table: str, day: date) -> str:
         """Content hash that `job` recorded for a table and day; what there is not, or not of this configuration, is noted."""
         receipt = self.receipts.get((job, day))
-        if receipt is None:
+        if receipt is None or receipt.status == REFUSED:
             self.missing.setdefault(job, set()).add(day)
             return "absent"
         if not is_current(self.hashes, receipt):
@@ -110,7 +110,7 @@ def _sample_inputs(known: Known, day: date) -> dict[str, str]:
 def _features_inputs(known: Known, day: date) -> dict[str, str]:
     next_day = day + timedelta(days=1)
     found = {f"spine/ds={day}": known.output("sample", "spine", day)}
-    history = known.ingested(next_day) | {next_day}
+    history = known.ingested(next_day) | (set() if known.config.labels.provisional else {next_day})
     for name in known.config.features.groups:
         table = f"tiles_{name}"
         found[f"{table}/ds<={next_day}"] = known.outputs("tiles", table, last=next_day, days=history)

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from headrace.chain import run_step, step_named
+from headrace.cli_options import settings_of
 from headrace.config import load_config
 from headrace.days import day_range
 from headrace.errors import HeadraceError
@@ -43,11 +44,12 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--days", type=_positive, default=1, help="days that end with --ds (default 1)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--rebuild", action="store_true", help="build again even if nothing changed")
+    parser.add_argument("--provisional", action="store_true", help="label days that are not mature yet")
     given = parser.parse_args(arguments)
     try:
         from headrace.session import spark_session
 
-        config = load_config(given.config, settings=given.set)
+        config = load_config(given.config, settings=settings_of(given.set, provisional=given.provisional))
         days = list(day_range(given.ds - timedelta(days=given.days - 1), given.ds))
         outcome = run_step(
             lambda: spark_session(config.spark, app=f"headrace {name} {given.ds}"),

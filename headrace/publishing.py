@@ -7,7 +7,8 @@ from datetime import date
 
 from headrace.config import Config, feature_columns
 from headrace.errors import InputError
-from headrace.receipts import Receipt, latest_receipts
+from headrace.manifest import manifest_of, store_manifest
+from headrace.receipts import REFUSED, Receipt, latest_receipts
 
 __all__ = ["publish_receipts"]
 
@@ -20,7 +21,7 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
     Raises
     ------
     InputError
-        A step before it has no receipt for the day.
+        A step before it has no receipt for the day, or the day's labels are provisional.
     """
     latest = latest_receipts(config)
     features = [{k: v for k, v in asdict(f).items() if k != "definition"} for f in feature_columns(config)]
@@ -31,13 +32,21 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
     }
     receipts = {}
     for day in days:
-        missing = [job for job in _NEEDED if (job, day) not in latest]
+        standing = {job: latest.get((job, day)) for job in _NEEDED}
+        missing = [job for job, receipt in standing.items() if receipt is None or receipt.status == REFUSED]
         if missing:
             raise InputError(
                 f"publish {day}",
                 found=f"no receipt of {', '.join(missing)}",
                 wanted="every step done",
                 remedy=f"headrace run --ds {day}",
+            )
+        if "provisional" in latest["labels", day].notes:
+            raise InputError(
+                f"publish {day}",
+                found=f"provisional labels: {latest['labels', day].notes['provisional']}",
+                wanted="labels of a mature day",
+                remedy=f"headrace run --ds {day} without --provisional once that day has landed",
             )
         built = latest["features", day]
         rows = built.rows_out
@@ -54,7 +63,9 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
             notes={
                 "features": json.dumps(features),
                 "labels": json.dumps(labels),
-                "sampling": json.dumps(config.sampling.model_dump()),
+                "sampling": json.dumps(config.sampling.model_dump(mode="json")),
+                "manifest": store_manifest(config, manifest_of(config, day, receipts=latest)),
+                "split": json.dumps(config.split and config.split.model_dump(mode="json")),
             },
         )
     return receipts

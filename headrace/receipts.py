@@ -3,7 +3,7 @@
 The table is small and written through deltalake without Spark, so that any tool can read it in milliseconds.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,28 @@ from deltalake import write_deltalake
 from headrace import __version__
 from headrace.config import Config
 from headrace.delta import is_table, read_days
-from headrace.errors import HeadraceError
+from headrace.errors import ConflictError, HeadraceError
 
-__all__ = ["STARTED", "Receipt", "before_writing", "begun", "check_accounting", "latest_receipts", "write_receipts"]
+__all__ = [
+    "REFUSED",
+    "STARTED",
+    "WITHDRAWN",
+    "LOST",
+    "Receipt",
+    "Run",
+    "all_latest",
+    "before_writing",
+    "begun",
+    "check_accounting",
+    "latest_receipts",
+    "write_receipts",
+]
 
+REFUSED = "refused"  # status of days that a gate refused; what a job wrote of them is not to be trusted either
+WITHDRAWN = "unpublished"  # status of a publish receipt that takes a day back
 STARTED = "started"  # status while a job writes: until it is done, what its tables hold of the day is not to be trusted
-_BEGINS: ContextVar[list[Callable[[], object]] | None] = ContextVar("begins", default=None)
+LOST = "lost"  # status of a run that found another one writing the same days, and changed nothing
+_RUN: ContextVar["Run | None"] = ContextVar("run", default=None)
 _MAP = pa.map_(pa.string(), pa.string())
 _STAMP = pa.timestamp("us", tz="UTC")
 _SCHEMA = pa.schema(
@@ -88,15 +104,19 @@ def _uri(config: Config) -> str:
 
 def latest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
     """The highest revision of every job and day that is done; a day whose last build did not end has none."""
-    return {key: receipt for key, receipt in _highest(config).items() if receipt.status != STARTED}
+    return {key: receipt for key, receipt in all_latest(config).items() if receipt.status != STARTED}
 
 
-def _highest(config: Config) -> dict[tuple[str, date], Receipt]:
+def all_latest(config: Config) -> dict[tuple[str, date], Receipt]:
+    """The highest revision of every job and day, whatever its status; runs that lost to another are passed over."""
     if not is_table(_uri(config)):
         return {}
     rows = read_days(_uri(config)).to_pylist(maps_as_pydicts="strict")
+    lost = {(row["job"], row["ds"], row["revision"]) for row in rows if row["status"] == LOST}
     best: dict[tuple[str, date], Receipt] = {}
     for row in rows:
+        if row["status"] in (LOST, STARTED) and (row["job"], row["ds"], row["revision"]) in lost:
+            continue
         receipt = Receipt(**row)
         standing = best.get((receipt.job, receipt.ds))
         if standing is None or _rank(receipt) > _rank(standing):
@@ -109,34 +129,75 @@ def _rank(receipt: Receipt) -> tuple[int, bool]:
 
 
 def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]:
-    """Number, check and append receipts in one commit. STARTED and what follows it are one revision."""
-    highest = _highest(config)
+    """Number those that have no revision yet, check and append all in one commit."""
+    highest = _revisions(config)
     numbered = []
     for receipt in receipts:
         check_accounting(receipt)
-        before = highest.get((receipt.job, receipt.ds))
-        revision = 1 if before is None else before.revision + (before.status != STARTED)
+        revision = receipt.revision or highest.get((receipt.job, receipt.ds), 0) + 1
         numbered.append(replace(receipt, revision=revision))
     rows = [{f.name: _plain(getattr(r, f.name)) for f in _SCHEMA} for r in numbered]
     write_deltalake(_uri(config), pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append", partition_by=["ds"])
     return numbered
 
 
+def _revisions(config: Config) -> dict[tuple[str, date], int]:
+    if not is_table(_uri(config)):
+        return {}
+    found: dict[tuple[str, date], int] = {}
+    for row in read_days(_uri(config), columns=["job", "revision"]).to_pylist():
+        key = (row["job"], row["ds"])
+        found[key] = max(found.get(key, 0), row["revision"])
+    return found
+
+
+@dataclass
+class Run:
+    """A build that is on its way: its receipts, STARTED from its first write on."""
+
+    config: Config
+    receipts: list[Receipt]
+    has_begun: bool = False
+
+    def begin(self) -> None:
+        """Put the receipts down as STARTED, once; from then on they have their revision."""
+        if not self.has_begun:
+            self.receipts = write_receipts(self.config, [replace(r, status=STARTED) for r in self.receipts])
+            self.has_begun = True
+
+    def transactions(self, table: str, days: Collection[date]) -> dict[str, int]:
+        """Delta transaction ids job/table/ds of the days, with the revision as their version."""
+        return {f"{r.job}/{table}/{r.ds}": r.revision for r in self.receipts if r.ds in days and self.has_begun}
+
+    def revision_of(self, day: date) -> int:
+        """Revision that the day's receipt will have; 0 where nothing was written, so that it is still to be given."""
+        return next(r.revision for r in self.receipts if r.ds == day) if self.has_begun else 0
+
+
 @contextmanager
-def begun(config: Config, receipts: Sequence[Receipt]) -> Iterator[None]:
-    """Within, the first write to a table (`before_writing`) puts these receipts down as STARTED."""
-    token = _BEGINS.set([lambda: write_receipts(config, [replace(r, status=STARTED) for r in receipts])])
+def begun(config: Config, receipts: Sequence[Receipt]) -> Iterator[Run]:
+    """Within, the first write to a table (`before_writing`) puts these receipts down as STARTED.
+
+    A run that loses to another (ConflictError) takes its STARTED back.
+    """
+    run = Run(config, list(receipts))
+    token = _RUN.set(run)
     try:
-        yield
+        yield run
+    except ConflictError:
+        if run.has_begun:
+            write_receipts(config, [replace(r, status=LOST) for r in run.receipts])
+        raise
     finally:
-        _BEGINS.reset(token)
+        _RUN.reset(token)
 
 
-def before_writing() -> None:
-    """What every writer of a table calls first."""
-    begins = _BEGINS.get()
-    while begins:
-        begins.pop()()
+def before_writing() -> Run | None:
+    """What every writer of a table calls first; the run that it belongs to, if any."""
+    run = _RUN.get()
+    if run is not None:
+        run.begin()
+    return run
 
 
 def _plain(value: object) -> object:

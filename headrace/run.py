@@ -14,12 +14,13 @@ from headrace.chain import STEPS, StepOutcome, plan_run, run_step, step_named
 from headrace.config import Config, feature_columns
 from headrace.days import day_range
 from headrace.delta import is_table, read_days
-from headrace.receipts import Receipt, latest_receipts
+from headrace.freshness import grouped
+from headrace.receipts import WITHDRAWN, Receipt, latest_receipts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["run_chain", "run_one"]
+__all__ = ["publishable", "run_chain", "run_one"]
 
 
 def _session(config: Config) -> Callable[[], "SparkSession"]:
@@ -37,10 +38,28 @@ def run_chain(config: Config, *, ds: date, days: int, rebuild: bool, console: Co
     outcomes = []
     for step in STEPS:
         chosen = plan.per_step[step.name]
+        if step.name == "publish":
+            chosen = publishable(config, chosen, console=console)
         again = plan.days if rebuild else []
         outcomes.append(_show_step(config, step.name, chosen, rebuild=again, console=console))
     console.print(summary(config, plan.days, outcomes))
     return outcomes
+
+
+def publishable(config: Config, days: list[date], *, console: Console) -> list[date]:
+    """Days that `run` may publish: none of a provisional run, and none that a person took back."""
+    if config.labels.provisional:
+        console.print("[bold]publish  [/] [yellow]left out: labels are provisional[/]; run again without --provisional")
+        return []
+    latest = latest_receipts(config)
+    withdrawn = [d for d in days if ("publish", d) in latest and latest["publish", d].status == WITHDRAWN]
+    for day in withdrawn:
+        reason = latest["publish", day].notes.get("reason", "")
+        console.print(
+            f"publish   {day} left out: unpublished ({reason}); headrace publish --ds {day} brings it back",
+            markup=False,
+        )
+    return [day for day in days if day not in withdrawn]
 
 
 def run_one(config: Config, name: str, *, ds: date, days: int, rebuild: bool, console: Console) -> StepOutcome:
@@ -66,7 +85,9 @@ def _show_step(config: Config, name: str, days: list[date], *, rebuild: list[dat
     if idle:
         built += f"; [bold yellow]metrics without events[/] on some of these days: {', '.join(idle)}"
     skipped = f"skipped {_span(outcome.skipped)}: same inputs, config and code" if outcome.skipped else ""
-    console.print(f"[bold]{name:<9}[/] {'; '.join(filter(None, (built, skipped)))}")
+    console.print(f"[bold]{name:<9}[/] {'; '.join(filter(None, (built, skipped))) or 'nothing to do'}")
+    for reason, reached in grouped({day: why for day, why in outcome.reasons.items() if why != "not built"}).items():
+        console.print(f"          {_span(reached)} because: {reason}", markup=False, soft_wrap=True)
     return outcome
 
 
@@ -113,7 +134,9 @@ def summary(config: Config, days: list[date], outcomes: list[StepOutcome]) -> Ta
             _status(latest, day),
         )
     total = sum(outcome.seconds for outcome in outcomes)
-    table.caption = f"{total:.1f} s in all: " + ", ".join(f"{o.step} {o.seconds:.1f}" for o in outcomes)
+    provisional = [str(d) for d in days if "provisional" in getattr(latest.get(("labels", d)), "notes", {})]
+    note = f"\nprovisional labels: {', '.join(provisional)}" if provisional else ""
+    table.caption = f"{total:.1f} s in all: " + ", ".join(f"{o.step} {o.seconds:.1f}" for o in outcomes) + note
     return table
 
 
@@ -132,14 +155,18 @@ def _percent(part: float, whole: int) -> str:
 
 
 def _rates(config: Config, days: list[date]) -> dict[tuple[date, str, str], float]:
-    """Positives per label over both strata, and the realised rate of negatives; a handful of rows a day."""
+    """Positives per label over all strata, and the realised rate of negatives; a handful of rows a day."""
     found: dict[tuple[date, str, str], float] = {}
+    negatives: dict[date, list[int]] = {}
     for row in _rows_of(config, "sampling_rates", days):
         key = (row["ds"], row["label"], "positives")
         found[key] = found.get(key, 0) + row["seen"]
-        if row["label"] == "all" and row["stratum"] == "negative":
-            found[row["ds"], "all", "negative rate"] = row["realised_rate"]
-    return found
+        sign = {"all": 1, "positive": -1}.get(row["label"], 0)
+        sums = negatives.setdefault(row["ds"], [0, 0])
+        sums[0] += sign * row["seen"]
+        sums[1] += sign * row["kept"]
+    rates = {(day, "all", "negative rate"): kept / seen for day, (seen, kept) in negatives.items() if seen}
+    return found | rates
 
 
 def _coverage(config: Config, days: list[date]) -> dict[date, float]:

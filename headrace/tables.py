@@ -6,27 +6,32 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
+from delta.exceptions import DeltaConcurrentModificationException
 from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as t
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from headrace.arrowsink import WRITTEN_SCHEMA, parquet_sink
+from headrace.commits import check_alone, conflict, replace_files, transaction_options
 from headrace.config import Config
 from headrace.delta import DeltaFile, delta_files, is_table
-from headrace.errors import ConfigError, HeadraceError, told_by_tasks
-from headrace.hashes import content_hashes
+from headrace.errors import ConfigError, told_by_tasks
+from headrace.hashes import content_hashes, hashes_and_more
 from headrace.receipts import Receipt, before_writing
 from schemas.columns import Table
 from schemas.tables import table
 
 __all__ = [
+    "KEPT",
     "Written",
     "checked_against",
+    "committed_facts",
     "committed_hashes",
     "content_hashes",
     "ensure",
@@ -41,6 +46,12 @@ __all__ = [
     "write_days",
     "write_files",
 ]
+
+# Published days are read at their own version for as long as anyone wants them; `headrace prune` deletes what none needs.
+KEPT = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
 
 
 def table_uri(config: Config, name: str) -> str:
@@ -87,14 +98,21 @@ def write_days(
     `gather` brings each day's rows together first, so that many days do not mean many small files.
     """
     ensure(frame.sparkSession, config, made)
-    before_writing()
+    run = before_writing()
     shaped = frame.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in made.schema])
     if gather and len(days) > 1:
         shaped = shaped.repartition(min(len(days), 64), "ds")
     chosen = ", ".join(f"'{day.isoformat()}'" for day in days)
     condition = f"ds IN ({chosen})" + (f" AND {extra}" if extra else "")
     writer = shaped.write.format("delta").mode("overwrite").option("replaceWhere", condition)
-    writer.save(table_uri(config, made.name))
+    if run is not None and len(days) == 1:  # a commit of Spark's takes one id; more days are guarded by replaceWhere
+        writer = writer.options(
+            **transaction_options(table_uri(config, made.name), made.name, run, day=days[0], extra=extra)
+        )
+    try:
+        writer.save(table_uri(config, made.name))
+    except DeltaConcurrentModificationException as error:
+        raise conflict(made.name, days) from error
     return version_of(config, made.name)
 
 
@@ -117,8 +135,9 @@ def write_files(
         Makes the frame whose last step in a task hands `sink` batches of the table's columns.
     summed : whole-number columns to add up on the way
     """
-    before_writing()
+    run = before_writing()
     uri = table_uri(config, made.name)
+    target = DeltaTable(uri)  # as it is before the work: what others commit meanwhile is a conflict
     sink = parquet_sink(uri, to_arrow_schema(made.schema), bounded=made.bounded, summed=summed)
     with told_by_tasks():
         written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
@@ -126,36 +145,26 @@ def write_files(
     added: list[AddAction | RemoveAction] = [
         AddAction(row["path"], row["size"], {"ds": row["ds"]}, now, True, row["stats"]) for row in written
     ]
-    target = DeltaTable(uri)
-    chosen = [("ds", "in", [day.isoformat() for day in days])]
-    target.create_write_transaction(
-        added, mode="overwrite", schema=target.schema(), partition_by=["ds"], partition_filters=chosen
-    )
-    _check_alone(config, made.name, days=days, written={row["path"] for row in written})
+    replace_files(uri, made.name, target, added, days=days, ids=run.transactions(made.name, days) if run else {})
+    check_alone(uri, made.name, days=days, written={row["path"] for row in written})
     sums: dict[date, Counter[str]] = {}
     for row in written:
         sums.setdefault(date.fromisoformat(row["ds"]), Counter()).update(json.loads(row["sums"]))
     return Written(version_of(config, made.name), sums)
 
 
-def _check_alone(config: Config, name: str, *, days: Sequence[date], written: set[str]) -> None:
-    """Raise HeadraceError where the days hold files of another run that was committed at the same moment."""
-    others = {file.path for file in delta_files(table_uri(config, name), days=days)} - written
-    if others:
-        raise HeadraceError(
-            f"{name}, {min(days)} to {max(days)}",
-            found=f"{len(others)} file(s) of another run that wrote the same days at the same time",
-            wanted="one run for a day at a time",
-            remedy="let the other run end, then run this step again for these days: that replaces what both wrote",
-        )
-
-
 def ensure(spark: SparkSession, config: Config, made: Table) -> None:
     """Create the table with its comments and NOT NULLs, or add columns that a new feature brought."""
     if not exists(config, made.name):
         builder = SparkDeltaTable.createIfNotExists(spark).location(table_uri(config, made.name))
-        builder.addColumns(made.schema).partitionedBy("ds").comment(f"One row per {made.grain}").execute()
+        builder = builder.addColumns(made.schema).partitionedBy("ds").comment(f"One row per {made.grain}")
+        for key, value in KEPT.items():
+            builder = builder.property(key, value)
+        builder.execute()
         return
+    standing = DeltaTable(table_uri(config, made.name))
+    if any(standing.metadata().configuration.get(key) != value for key, value in KEPT.items()):
+        standing.alter.set_table_properties(KEPT)
     have = spark.read.format("delta").load(table_uri(config, made.name)).schema
     _check_types(config, made, have)
     if set(made.schema.names) - set(have.names):
@@ -208,11 +217,27 @@ def committed_hashes(
     spark: SparkSession, config: Config, name: str, *, days: Sequence[date], unhashed: Sequence[str] = ()
 ) -> dict[date, str]:
     """`content_hashes` of what is committed, read back; days that the log says are empty are not scanned."""
+    return {
+        day: text for day, (text, _) in committed_facts(spark, config, name, [], days=days, unhashed=unhashed).items()
+    }
+
+
+def committed_facts(
+    spark: SparkSession,
+    config: Config,
+    name: str,
+    more: Sequence[Column],
+    *,
+    days: Sequence[date],
+    unhashed: Sequence[str] = (),
+) -> dict[date, tuple[str, dict[str, Any]]]:
+    """`committed_hashes`, and aggregates by their alias from the same scan."""
+    nothing: dict[date, tuple[str, dict[str, Any]]] = {day: ("empty", {}) for day in days}
     filled = [day for day, rows in row_counts(config, name, days=days).items() if rows]
     if not filled:
-        return dict.fromkeys(days, "empty")
+        return nothing
     frame = read(spark, config, name, days=filled).drop(*unhashed)
-    return dict.fromkeys(days, "empty") | content_hashes(frame, days=filled)
+    return nothing | hashes_and_more(frame, more, days=filled)
 
 
 def first_event_day(config: Config, name: str, *, days: Sequence[date]) -> date | None:

@@ -1,4 +1,4 @@
-"""sample: labels -> spine with a rate on every row, and sampling_rates."""
+"""sample: labels -> sampling_plan, then the spine with a rate on every row, and sampling_rates."""
 
 from datetime import date
 
@@ -8,18 +8,20 @@ from headrace.job import main
 from headrace import tables
 from headrace.config import Config
 from headrace.receipts import Receipt
-from sampling.assemble import check_rates, sample_receipts
-from sampling.downsample import draw
+from sampling.assemble import check_rates, sample_receipts, sampled, sampling_plan, seen_counts
 from schemas.tables import table
 
 __all__ = ["build"]
 
 
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
-    """Read labels, draw, write; the rates are checked against what was committed."""
-    spine = draw(tables.read(spark, config, "labels", days=days), config)
+    """Solve and write the rates, draw and write rows; the rates are checked against what was committed."""
+    seen = seen_counts(spark, config, days=days)
+    plan = sampling_plan(spark, config, seen, days=days)
+    tables.write_days(plan, config, table(config, "sampling_plan"), days=days, gather=True)
+    spine = sampled(spark, config, days=days)
     tables.write_days(spine, config, table(config, "spine"), days=days, gather=True)
-    rates = check_rates(spark, config, days=days)
+    rates = check_rates(spark, config, seen, days=days)
     tables.write_days(rates, config, table(config, "sampling_rates"), days=days, gather=True)
     return sample_receipts(spark, config, days=days)
 

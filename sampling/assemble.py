@@ -13,26 +13,38 @@ from features.profiles import join_profile
 from headrace import tables
 from headrace.checks import check_maturity
 from headrace.config import Config
+from headrace.delta import read_days
 from headrace.errors import GateError
 from headrace.receipts import Receipt, latest_receipts
-from sampling.downsample import SIGNIFICANCE, count_strata, rate_rows, with_stratum
+from sampling.downsample import SIGNIFICANCE, Counts, count_strata, draw, rate_rows
 from sampling.labels import build_labels, first_landed
+from sampling.splits import split_of
+from sampling.strata import PlanRow, solve, with_stratum
 from schemas.receipts import table_receipts
 from schemas.tables import table
 
-__all__ = ["check_rates", "label_receipts", "labelled", "sample_receipts"]
+__all__ = [
+    "check_rates",
+    "label_receipts",
+    "labelled",
+    "provisional_note",
+    "sample_receipts",
+    "sampled",
+    "sampling_plan",
+    "seen_counts",
+]
 
 
 def labelled(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
-    """Labels of the impressions of `days`.
+    """Labels of the impressions of `days`; with labels.provisional from what has landed so far.
 
     Raises
     ------
     InputError
         A day's maturity day has not been ingested (exit 4).
     """
-    ingested = [day for job, day in latest_receipts(config) if job == "ingest"]
-    check_maturity(config, ds=max(days), landed=ingested)
+    if not config.labels.provisional:
+        check_maturity(config, ds=max(days), landed=_ingested(config))
     impressions = tables.read(spark, config, "impressions", days=days)
     history = tables.read(spark, config, "impressions", last=max(days)).select("impression_id", "ds")
     impressions = first_landed(impressions, history)
@@ -50,25 +62,66 @@ def labelled(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Da
     return build_labels(placed, engagements, config.labels)
 
 
+def _ingested(config: Config) -> list[date]:
+    return [day for job, day in latest_receipts(config) if job == "ingest"]
+
+
 def label_receipts(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[date, Receipt]:
     """Rows in are the conformed impressions; those landed before are duplicates (S9)."""
     seen = tables.row_counts(config, "impressions", days=days)
-    made = table_receipts(spark, config, "labels", names=["labels"], days=days)
-    written = tables.read(spark, config, "labels", days=days)
-    counted = ["preceding_engagements", "implied_labels"]
-    facts = {r["ds"]: r for r in written.groupBy("ds").agg(*[F.sum(c).alias(c) for c in counted]).collect()}
+    sums = [F.sum(c).alias(c) for c in ("preceding_engagements", "implied_labels", "watch_cut_s")]
+    capped = F.sum((F.col("watch_cut_s") > 0).cast("int")).alias("watch_capped_rows")
+    made = table_receipts(spark, config, "labels", names=["labels"], days=days, noted=[*sums, capped])
+    ingested = _ingested(config)
     return {
         day: replace(
             receipt,
             rows_in=seen[day],
             rows_duplicate=seen[day] - receipt.rows_out,
-            notes={**receipt.notes, **{c: str(facts[day][c]) for c in counted if day in facts}},
+            notes={
+                **receipt.notes,
+                **provisional_note(config, day, ingested=ingested),
+            },
         )
         for day, receipt in made.items()
     }
 
 
-def check_rates(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
+def provisional_note(config: Config, day: date, *, ingested: Sequence[date]) -> dict[str, str]:
+    """`provisional`: until when engagements have landed, on a day whose maturity day has not; else nothing."""
+    mature = day + timedelta(days=config.labels.maturity_days)
+    last = max(ingested, default=day)
+    return {"provisional": f"landed until {last}, mature on {mature}"} if last < mature else {}
+
+
+def seen_counts(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Counts:
+    """(ds, stratum, label) -> rows of the days' labels; what rates are solved from and compared with."""
+    labels = tables.read(spark, config, "labels", days=days)
+    return count_strata(with_stratum(labels, labels=config.labels, sampling=config.sampling), config)
+
+
+def sampling_plan(spark: SparkSession, config: Config, seen: Counts, *, days: Sequence[date]) -> DataFrame:
+    """`sampling_plan`: every stratum's rate, solved from the days' labels."""
+    pairs = {
+        (ds, stratum): (n, seen[ds, stratum, "positive"]) for (ds, stratum, label), n in seen.items() if label == "all"
+    }
+    plan = solve(pairs, config.sampling, days=days)
+    return spark.createDataFrame([asdict(row) for row in plan], table(config, "sampling_plan").schema)
+
+
+def sampled(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
+    """The spine of `days`, drawn by the rates that `sampling_plan` holds."""
+    labels = tables.read(spark, config, "labels", days=days)
+    spine = draw(labels, config, _plan(config, days))
+    return spine.withColumn("split", split_of(config.split, timezone=config.timezone))
+
+
+def _plan(config: Config, days: Sequence[date]) -> list[PlanRow]:
+    rows = read_days(tables.table_uri(config, "sampling_plan"), days=days).to_pylist()
+    return [PlanRow(**row) for row in rows]
+
+
+def check_rates(spark: SparkSession, config: Config, seen: Counts, *, days: Sequence[date]) -> DataFrame:
     """`sampling_rates` of what was committed.
 
     Raises
@@ -76,11 +129,8 @@ def check_rates(spark: SparkSession, config: Config, *, days: Sequence[date]) ->
     GateError
         A realised rate is outside its binomial bounds (S29, exit 3).
     """
-    actions = list(config.labels.windows)
-    labels = with_stratum(tables.read(spark, config, "labels", days=days), config)
-    seen = count_strata(labels, actions)
-    kept = count_strata(tables.read(spark, config, "spine", days=days), actions)
-    rows = rate_rows(seen, kept, config)
+    kept = count_strata(tables.read(spark, config, "spine", days=days), config)
+    rows = rate_rows(seen, kept, _plan(config, days))
     odd = [row for row in rows if row.label == "all" and row.p_value < SIGNIFICANCE]
     if odd:
         worst = min(odd, key=lambda row: row.p_value)
@@ -96,7 +146,7 @@ def check_rates(spark: SparkSession, config: Config, *, days: Sequence[date]) ->
 def sample_receipts(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[date, Receipt]:
     """Rows in are labelled impressions; what was not drawn is sampled out."""
     seen = tables.row_counts(config, "labels", days=days)
-    made = table_receipts(spark, config, "sample", names=["spine", "sampling_rates"], days=days)
+    made = table_receipts(spark, config, "sample", names=["spine", "sampling_rates", "sampling_plan"], days=days)
     return {
         day: replace(receipt, rows_in=seen[day], rows_sampled_out=seen[day] - receipt.rows_out)
         for day, receipt in made.items()

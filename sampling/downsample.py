@@ -1,19 +1,21 @@
-"""Negative downsampling by hash: a row's fate is a pure function of its id, the salt and the rate (S28, S29)."""
+"""Downsampling by hash: a row's fate is a pure function of its id, the salt and the rate (S28, S29)."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from headrace.config import Config
+from sampling.strata import PlanRow, is_positive, with_stratum
 
-__all__ = ["RateRow", "count_strata", "draw", "keep", "rate_rows", "with_stratum"]
+__all__ = ["SIGNIFICANCE", "Counts", "RateRow", "count_strata", "draw", "keep", "rate_rows"]
 
 _RANGE = 1 << 32
 SIGNIFICANCE = 1e-6
+_CONFIDENCE = 0.95
+Counts = Mapping[tuple[date, str, str], int]
 
 
 def keep(impression_id: Column, *, salt: str, rate: Column) -> Column:
@@ -21,34 +23,27 @@ def keep(impression_id: Column, *, salt: str, rate: Column) -> Column:
     return F.pmod(F.xxhash64(impression_id, F.lit(salt)), F.lit(_RANGE)) < rate * F.lit(float(_RANGE))
 
 
-def with_stratum(labels: DataFrame, config: Config) -> DataFrame:
-    """Add sampling_stratum ('positive' where any declared positive label is set, else 'negative'), rate and weight."""
-    positive = reduce(lambda a, b: a | b, [F.col(f"label_{a}") == 1 for a in config.labels.positive])
-    rate = F.when(positive, config.sampling.positive_rate).otherwise(config.sampling.negative_rate)
-    return labels.withColumns(
-        {
-            "sampling_stratum": F.when(positive, "positive").otherwise("negative"),
-            "sampling_rate": rate,
-            "sample_weight": 1.0 / rate,
-        }
-    )
+def draw(labels: DataFrame, config: Config, plan: Sequence[PlanRow]) -> DataFrame:
+    """The rows kept of the days of `plan`, with stratum, rate and weight."""
+    rates = labels.sparkSession.createDataFrame(
+        [asdict(row) for row in plan], "ds date, stratum string, nominal_rate double"
+    ).select("ds", F.col("stratum").alias("sampling_stratum"), F.col("nominal_rate").alias("sampling_rate"))
+    rows = with_stratum(labels, labels=config.labels, sampling=config.sampling)
+    rated = rows.join(F.broadcast(rates), on=["ds", "sampling_stratum"])
+    kept = rated.where(keep(F.col("impression_id"), salt=config.sampling.salt, rate=F.col("sampling_rate")))
+    return kept.withColumn("sample_weight", 1.0 / F.col("sampling_rate"))
 
 
-def draw(labels: DataFrame, config: Config) -> DataFrame:
-    """The rows kept, with stratum, rate and weight."""
-    return with_stratum(labels, config).where(
-        keep(F.col("impression_id"), salt=config.sampling.salt, rate=F.col("sampling_rate"))
-    )
-
-
-def count_strata(rows: DataFrame, actions: Iterable[str]) -> dict[tuple[date, str, str], int]:
-    """Rows per (ds, stratum, label); label 'all' counts every row. Two strata a day: the driver holds a handful."""
-    sums = [F.sum(f"label_{a}").alias(f"label_{a}") for a in actions]
-    found = rows.groupBy("ds", "sampling_stratum").agg(F.count("*").alias("all"), *sums).collect()
+def count_strata(rows: DataFrame, config: Config) -> dict[tuple[date, str, str], int]:
+    """Rows per (ds, stratum, label): `all` counts every row, `positive` those with any positive label."""
+    names = [f"label_{a}" for a in config.labels.windows]
+    sums = [F.sum(name).alias(name) for name in names]
+    positive = F.sum(is_positive(config.labels).cast("int")).alias("positive")
+    found = rows.groupBy("ds", "sampling_stratum").agg(F.count("*").alias("all"), positive, *sums).collect()
     return {
         (row["ds"], row["sampling_stratum"], name): int(row[name])
         for row in found
-        for name in ["all", *[f"label_{a}" for a in actions]]
+        for name in ["all", "positive", *names]
     }
 
 
@@ -62,20 +57,27 @@ class RateRow:
     kept: int
     nominal_rate: float
     realised_rate: float | None
+    rate_low: float | None
+    rate_high: float | None
     p_value: float
     ds: date
 
 
-def rate_rows(
-    seen: dict[tuple[date, str, str], int], kept: dict[tuple[date, str, str], int], config: Config
-) -> list[RateRow]:
-    """Seen and kept side by side with the exact binomial p-value: twice the smaller tail (S29)."""
-    from scipy.stats import binom
+def rate_rows(seen: Counts, kept: Counts, plan: Iterable[PlanRow]) -> list[RateRow]:
+    """Seen and kept side by side, with the exact binomial p-value (twice the smaller tail, S29) and interval.
 
-    nominal = {"positive": config.sampling.positive_rate, "negative": config.sampling.negative_rate}
+    The interval is that of Clopper and Pearson, Biometrika 1934: quantiles of Beta(k, n - k + 1) and Beta(k + 1, n - k).
+    """
+    from scipy.stats import beta, binom
+
+    nominal = {(row.ds, row.stratum): row.nominal_rate for row in plan}
+    tail = (1 - _CONFIDENCE) / 2
     rows = []
     for (ds, stratum, label), n in sorted(seen.items()):
-        k, rate = kept.get((ds, stratum, label), 0), nominal[stratum]
-        tail = min(float(binom.cdf(k, n, rate)), float(binom.sf(k - 1, n, rate)))
-        rows.append(RateRow(stratum, label, n, k, rate, k / n if n else None, min(1.0, 2 * tail), ds))
+        k, rate = kept.get((ds, stratum, label), 0), nominal[ds, stratum]
+        smaller = min(float(binom.cdf(k, n, rate)), float(binom.sf(k - 1, n, rate)))
+        low = float(beta.ppf(tail, k, n - k + 1)) if k else 0.0
+        high = float(beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
+        made = RateRow(stratum, label, n, k, rate, None, None, None, min(1.0, 2 * smaller), ds)
+        rows.append(replace(made, realised_rate=k / n, rate_low=low, rate_high=high) if n else made)
     return rows

@@ -26,34 +26,42 @@ def first_landed(impressions: DataFrame, history: DataFrame) -> DataFrame:
 
 
 def build_labels(impressions: DataFrame, engagements: DataFrame, labels: LabelsConfig) -> DataFrame:
-    """Add label_<action>, label_watch_s, label_completion, preceding_engagements, implied_labels.
+    """Add the label columns (headrace.config.label_facts), preceding_engagements, implied_labels, watch_cut_s.
 
     Parameters
     ----------
     impressions : one row per impression_id, with event_ts, ds and `item_duration_s` at request_ts
     engagements : as conformed; at least all that landed from the impressions' event day to their maturity day
-    labels : windows per action, implications, maturity
+    labels : windows per action, counts, cap of watch time, implications, maturity
     """
     joined = impressions.join(_events(engagements, labels), on="impression_id", how="left")
     joined = joined.withColumns({"_shown": F.unix_micros("event_ts"), "_until": F.date_add("ds", labels.maturity_days)})
-    made = {f"label_{action}": _happened(action, window) for action, window in labels.windows.items()}
-    joined = joined.withColumns({**made, "_watched": _watched(labels.watch_window)})
-    before = {f"_own_{a}": F.col(f"label_{a}") for a in labels.windows}
-    joined = _imply(joined.withColumns(before), labels.implies)
-    changed = [(F.col(f"label_{a}") - F.col(f"_own_{a}")) for a in labels.windows]
+    own = {f"label_{action}": _happened(action, window) for action, window in labels.windows.items()}
+    counts = {f"label_{action}_count": _times(action, labels.windows[action]) for action in labels.counts}
     preceding = F.size(F.filter("_events", lambda e: e["event_us"] < F.col("_shown")))
-    has_length = F.col("item_duration_s") > 0
-    watch = F.coalesce(F.col("_watched") / _UNITS, F.when(has_length, F.lit(0.0)))
-    finished = joined.withColumns(
+    joined = joined.withColumns(
         {
-            "label_watch_s": watch,
-            "implied_labels": sum(changed, F.lit(0)).cast("int"),
+            **own,
+            **counts,
+            "_watched": _watched(labels.watch_window),
             "preceding_engagements": F.when(F.col("_events").isNull(), 0).otherwise(preceding),
         }
     )
-    return finished.withColumn(
-        "label_completion", F.when(has_length, F.col("label_watch_s") / F.col("item_duration_s"))
-    )
+    return _completed(_implied(joined, labels), labels)
+
+
+def _completed(joined: DataFrame, labels: LabelsConfig) -> DataFrame:
+    """Watch seconds, what the cap took off them, completion and its flag (S26)."""
+    duration = F.col("item_duration_s")
+    has_length = duration > 0
+    watched = F.coalesce(F.col("_watched") / _UNITS, F.when(has_length, F.lit(0.0)))
+    cap = F.lit(None).cast("double") if labels.watch_cap is None else F.when(has_length, duration * labels.watch_cap)
+    made = joined.withColumn("label_watch_s", F.when(watched.isNotNull(), F.least(watched, cap)))  # least skips nulls
+    made = made.withColumn("watch_cut_s", F.coalesce(watched - F.col("label_watch_s"), F.lit(0.0)))
+    made = made.withColumn("label_completion", F.when(has_length, F.col("label_watch_s") / duration))
+    if labels.completed_at is None:
+        return made
+    return made.withColumn("label_completed", (F.col("label_completion") >= labels.completed_at).cast("int"))
 
 
 def _events(engagements: DataFrame, labels: LabelsConfig) -> DataFrame:
@@ -84,11 +92,26 @@ def _happened(action: str, window: timedelta) -> Column:
     return F.coalesce(found, F.lit(False)).cast("int")
 
 
+def _times(action: str, window: timedelta) -> Column:
+    return F.coalesce(F.size(F.filter("_events", lambda e: _counts(e, action, window))), F.lit(0))
+
+
 def _watched(window: timedelta) -> Column:
     """Microseconds watched over all plays that count; null where there was none."""
     plays = F.filter("_events", lambda e: _counts(e, "watch", window))
     total = F.aggregate(plays, F.lit(0).cast("bigint"), lambda sum_, e: sum_ + e["units"])
     return F.when(F.size(plays) > 0, total)
+
+
+def _implied(joined: DataFrame, labels: LabelsConfig) -> DataFrame:
+    """`implied_labels` counts labels that another implies and no engagement set; `enforce` sets them (S27)."""
+    own = joined.withColumns({f"_own_{a}": F.col(f"label_{a}") for a in labels.windows})
+    closed = _imply(own, labels.implies)
+    changed = [F.col(f"label_{a}") - F.col(f"_own_{a}") for a in labels.windows]
+    counted = closed.withColumn("implied_labels", sum(changed, F.lit(0)).cast("int"))
+    if labels.implied == "enforce":
+        return counted
+    return counted.withColumns({f"label_{a}": F.col(f"_own_{a}") for a in labels.windows})
 
 
 def _imply(joined: DataFrame, implies: dict[str, str]) -> DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, SparkSession
 
 from headrace import tables
 from headrace.config import Config
@@ -49,9 +49,15 @@ def table_receipts(
     names: Sequence[str],
     days: Sequence[date],
     unhashed: Sequence[str] = (),
+    noted: Sequence[Column] = (),
 ) -> dict[date, Receipt]:
-    """Receipts with the hashes, versions and committed rows of the tables that `job` wrote; rows_out is the first's."""
-    hashes = {n: tables.committed_hashes(spark, config, n, days=days, unhashed=unhashed) for n in names}
+    """Receipts with the hashes, versions and committed rows of the tables that `job` wrote; rows_out is the first's.
+
+    `noted` are aggregates of the first table, put down in the notes by their alias.
+    """
+    first = tables.committed_facts(spark, config, names[0], noted, days=days, unhashed=unhashed)
+    hashes = {n: tables.committed_hashes(spark, config, n, days=days, unhashed=unhashed) for n in names[1:]}
+    hashes = {names[0]: {day: text for day, (text, _) in first.items()}, **hashes}
     versions = {n: str(tables.version_of(config, n)) for n in names}
     rows = {n: tables.row_counts(config, n, days=days) for n in names}
     return {
@@ -62,7 +68,7 @@ def table_receipts(
             rows_out=rows[names[0]][day],
             outputs={n: hashes[n][day] for n in names},
             versions=versions,
-            notes={f"{n}.rows": str(rows[n][day]) for n in names},
+            notes={f"{n}.rows": str(rows[n][day]) for n in names} | {k: str(v) for k, v in first[day][1].items()},
         )
         for day in days
     }

@@ -1,6 +1,6 @@
 """Tables of docs/design.md section 3: grain first, then columns with type, nullability and meaning."""
 
-from headrace.config import Config, feature_columns
+from headrace.config import Config, feature_columns, label_facts
 from schemas.columns import Table, make_table
 from schemas.grouptables import priors_schema, state_schema, stats_schema, tiles_schema
 
@@ -91,17 +91,51 @@ TABLES: dict[str, Table] = {
             """,
         ),
         make_table(
+            "sampling_plan",
+            "ds x stratum: written before rows are drawn",
+            "ds stratum",
+            """
+            stratum       string!   what rows are drawn by
+            rule          string!   what the configuration asks for, e.g. 'rate 0.1', '4 per positive', '100000 rows'
+            seen          bigint!   mature rows
+            positives     bigint!   of them with a positive label
+            nominal_rate  double!   probability of keeping a row
+            ds            date!     day of the impressions
+            """,
+        ),
+        make_table(
             "sampling_rates",
             "ds x stratum x label ('all' counts rows)",
             "ds stratum label",
             """
             stratum       string!   what rows were drawn by
-            label         string!   'all', or a label column: rows where it is 1
+            label         string!   'all', 'positive' (any positive label), or a 0/1 label column: rows where it is 1
             seen          bigint!   mature rows
             kept          bigint!   rows drawn
             nominal_rate  double!   probability of keeping a row
             realised_rate double    kept / seen; null where nothing was seen
+            rate_low      double    exact 95 % interval (Clopper and Pearson) of the probability that kept of seen speaks for
+            rate_high     double    .
             p_value       double    exact binomial, twice the smaller tail (S29)
+            ds            date!     day of the impressions
+            """,
+        ),
+        make_table(
+            "label_delays",
+            "ds x action",
+            "ds action",
+            """
+            action        string!   engagement, watch too
+            impressions   bigint!   impressions of the day that met it within 7 d, as far as has landed
+            happened_1h   bigint!   of them, the first within 1 h of the impression, by event_ts
+            happened_6h   bigint!   .
+            happened_24h  bigint!   .
+            happened_7d   bigint!   .
+            landed_1h     bigint!   of them, the first to land within 1 h of the impression, by effective_arrival_ts
+            landed_6h     bigint!   .
+            landed_24h    bigint!   .
+            landed_7d     bigint!   .
+            watched_h     int!      hours of engagements ingested after the end of the day
             ds            date!     day of the impressions
             """,
         ),
@@ -142,7 +176,7 @@ TABLES: dict[str, Table] = {
             """
             job           string!   step of the chain
             revision      int!      1, 2, ... of this job and day
-            status        string!   done, published, refused
+            status        string!   started, done, refused, published, unpublished, lost (docs/days.md)
             fingerprint   string!   hash of inputs, the config the job uses, and code version
             inputs        map!      input -> content hash
             outputs       map!      table -> content hash of this day
@@ -230,11 +264,8 @@ _IMPRESSION_PART = """
 
 
 def label_columns(config: Config) -> str:
-    """Label columns as schema lines, in the order of labels.windows."""
-    lines = [f"label_{action} int 1 where a {action} followed in its label window" for action in config.labels.windows]
-    lines += ["label_watch_s double seconds watched, 0 for a video not watched; null where there is nothing to watch"]
-    lines += ["label_completion double label_watch_s / duration_s; null without a duration"]
-    return "\n".join(lines)
+    """Label columns as schema lines."""
+    return "\n".join(" ".join(facts) for facts in label_facts(config.labels))
 
 
 def _labels_table(config: Config) -> Table:
@@ -244,7 +275,8 @@ def _labels_table(config: Config) -> Table:
         "impression_id",
         f"{_IMPRESSION_PART}\n{label_columns(config)}\n"
         "preceding_engagements int! engagements stamped before the impression: they label nothing (S12)\n"
-        "implied_labels int! labels set because another implies them (S27)\n"
+        "implied_labels int! labels that another implies and that no engagement set (S27)\n"
+        "watch_cut_s double! seconds that labels.watch_cap took off label_watch_s\n"
         "ds date! day of the impression",
     )
 
@@ -253,6 +285,7 @@ _SAMPLING_PART = """
     sampling_stratum string! what the row was drawn by
     sampling_rate double!   probability with which it was kept
     sample_weight double!   1 / sampling_rate
+    split         string    train, validation or test; null in no split, or where none is declared
 """
 
 

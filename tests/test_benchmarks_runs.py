@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import nightly, scale, skew, wide
+from benchmarks import nightly, sampling, scale, skew, wide
 from benchmarks.contenders import headrace_night
 from benchmarks.contenders.common import Job, fresh, spilled_bytes
 from benchmarks.harness import output_folder, take_turns
@@ -42,7 +42,7 @@ def run_here(contender: str, *, world: Path, out: Path, timeout_s: float = 0.0) 
 @pytest.fixture
 def here(spark, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.harness.run_once", run_here)
-    for module in (skew, scale):
+    for module in (sampling, skew, scale):
         monkeypatch.setattr(module, "run_once", run_here)
 
 
@@ -197,4 +197,14 @@ def test_a_state_that_differs_from_its_recompute_fails_the_nightly_benchmark(
     assert result["ratios"]["tile rows, recompute / night"] == 15 and result["ratios"]["night / recompute"] == 0.5
     assert [name for name, passed in result["checks"].items() if not passed] == (
         [] if passes else ["state of short = short_scratch"]
+    )
+
+
+def test_labels_and_samples_agree_with_duckdb_on_every_positive(here, tmp_path):
+    result = run(sampling.bench, tmp_path)
+    assert set(result["checks"]) == {"positives, cell by cell", "negatives kept, within 6 standard errors"}
+    facts = {name: c["facts"] for name, c in result["contenders"].items() if name.startswith("headrace_labels")}
+    assert 0 < facts["headrace_labels:steps"]["rows_out"] < facts["headrace_labels:steps"]["rows_in"] == 2_000
+    assert (
+        facts["headrace_labels:all"]["rows_out"] == 2_000 and 50 < facts["headrace_labels:twentieth"]["rows_out"] < 160
     )

@@ -15,6 +15,7 @@ from headrace.chain import STEPS, run_step, step_named
 from headrace.config import feature_columns, load_config
 from headrace.delta import read_days
 from headrace.errors import InputError
+from headrace.manifest import differences, read_manifest
 from headrace.receipts import STARTED, latest_receipts, write_receipts
 from tests.conftest import DAYS, FIRST, LAST, config_of, run_all
 from tests.oracle import Oracle, profile_at
@@ -179,6 +180,7 @@ def test_days_built_one_by_one_give_the_same_hashes_as_all_at_once(spark, world,
     wanted = {k: v for k, v in hashes(config).items() if k in hashes(alone)}
     assert hashes(alone) == wanted
     assert ("features", LAST, "training_set") in wanted
+    assert differences(read_manifest(config, LAST), read_manifest(alone, LAST)) == []
 
 
 def test_a_group_added_later_is_built_alone_and_gives_what_building_all_again_gives(spark, world, tmp_path):
@@ -278,12 +280,12 @@ def test_days_that_a_killed_job_left_half_written_are_not_read(spark, world, tmp
     copy = config_of(tmp_path, f"landing={config.landing}")
     shutil.copytree(config.root, copy.root)
     tiles = latest_receipts(config)["tiles", FIRST]
-    (started,) = write_receipts(copy, [replace(tiles, status=STARTED)])
+    (started,) = write_receipts(copy, [replace(tiles, revision=0, status=STARTED)])
     assert started.revision == tiles.revision + 1
     step = next(s for s in STEPS if s.name == "features")
     with pytest.raises(InputError, match=rf"1 day\(s\) of tiles, {FIRST} the first, not built"):
         run_step(lambda: spark, copy, step, days=[LAST])
     again = run_step(lambda: spark, copy, next(s for s in STEPS if s.name == "tiles"), days=[FIRST])
-    assert again.built == [FIRST] and again.receipts[0].revision == started.revision
+    assert again.built == [FIRST] and again.receipts[0].revision == started.revision + 1
     assert again.receipts[0].outputs == tiles.outputs
     assert run_step(lambda: spark, copy, step, days=[LAST]).built == []

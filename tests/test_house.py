@@ -89,6 +89,7 @@ def test_a_job_runs_as_a_script_whose_folder_hides_packages_of_the_same_name(ste
         ["evaluate"],
         ["report"],
         ["demo"],
+        *[[n] for n in ("status", "delays", "manifest", "rebuild", "unpublish", "prune", "verify")],
         ["features"],
         ["features", "list"],
         ["features", "show"],

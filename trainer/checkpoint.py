@@ -70,8 +70,10 @@ def build_model(encoder: Encoder, plan: Plan, *, config: TrainConfig) -> Mmoe:
 
 
 def day_facts(days: Sequence[PublishedDay]) -> list[dict[str, Any]]:
-    """Which bytes a model saw: day, version and content hash."""
-    return [{"ds": str(d.ds), "version": d.version, "content_hash": d.content_hash} for d in days]
+    """Which bytes a model saw: day, version, content hash, and hash of the manifest."""
+    return [
+        {"ds": str(d.ds), "version": d.version, "content_hash": d.content_hash, "manifest": d.manifest} for d in days
+    ]
 
 
 def refuse_foreign_folder(out: Path) -> None:

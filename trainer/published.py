@@ -47,7 +47,9 @@ class PublishedDay:
     labels : dict
         `positive` (list of actions), `implies` (action -> action), `actions` (list).
     sampling : dict
-        `salt`, `negative_rate`, `positive_rate`.
+        `salt`, `negative_rate`, `positive_rate`, and declared strata.
+    manifest : str
+        Hash of the day's manifest (docs/days.md); empty on days published before there were any.
     """
 
     ds: date
@@ -56,6 +58,7 @@ class PublishedDay:
     features: tuple[FeatureSpec, ...]
     labels: dict
     sampling: dict
+    manifest: str = ""
 
 
 def published_days(root: str) -> list[PublishedDay]:
@@ -152,4 +155,4 @@ def _published(row: dict) -> PublishedDay:
             wanted="versions and outputs of training_set, and the notes features, labels, sampling",
             remedy="publish the day again: headrace run --rebuild",
         ) from None
-    return PublishedDay(row["ds"], version, content, features, labels, sampling)
+    return PublishedDay(row["ds"], version, content, features, labels, sampling, notes.get("manifest", ""))

@@ -2,11 +2,12 @@
 
 plain   four partitions an exchange
 hot     hot keys of the spine are found first, and their rows shared among partitions (for the skew benchmark)
-sized   as many partitions as the log has rows for, with Spark's event log (for the scale benchmark)
+sized   as many partitions as the log has rows for, hot keys shared, with Spark's event log (for the scale benchmark)
 """
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
@@ -23,12 +24,12 @@ from features.skew import hot_keys
 from features.tiles import packed_tiles_of_files, tile_spec
 from headrace.arrowfiles import file_tasks
 from headrace.arrowsink import WRITTEN_SCHEMA, parquet_sink
-from headrace.config import Feature, FeaturesConfig, Metric
+from headrace.config import Feature, FeaturesConfig
 from headrace.config.columns import group_columns
 from headrace.delta import DeltaFile
 from headrace.exchange import Hot
 
-__all__ = ["HOWS", "build", "build_sized", "feature_columns", "features_config", "write_features"]
+__all__ = ["HOWS", "build", "build_sized", "feature_columns", "feature_settings", "features_config", "write_features"]
 
 HOWS = ("plain", "hot", "sized")
 _PARTITIONS = 4
@@ -36,9 +37,9 @@ _EVENTS_PER_PARTITION = 2_500_000  # the full world of the features benchmark ov
 _LOG = ("impressions", "engagements")
 
 
-def features_config() -> FeaturesConfig:
+def feature_settings() -> dict[str, Any]:
     """The 48 features as a user would declare them."""
-    metrics = {name: Metric(action="watch" if name == SUMMED else name, value=name == SUMMED) for name in COUNTED}
+    metrics = {name: {"action": "watch" if name == SUMMED else name, "value": name == SUMMED} for name in COUNTED}
     group = {
         "windows": list(WINDOWS),
         "delay": "0",
@@ -47,8 +48,12 @@ def features_config() -> FeaturesConfig:
         "count": list(COUNTED),
         "sum": [SUMMED],
     }
-    groups = {entity: {"entity": entity, **group} for entity in ENTITIES}
-    return FeaturesConfig.model_validate({"tile": "1h", "metrics": metrics, "groups": groups})
+    return {"tile": "1h", "metrics": metrics, "groups": {e: {"entity": e, **group} for e in ENTITIES}}
+
+
+def features_config() -> FeaturesConfig:
+    """`feature_settings`, validated."""
+    return FeaturesConfig.model_validate(feature_settings())
 
 
 def build(job: Job) -> dict[str, int] | None:
@@ -69,7 +74,7 @@ def build_sized(job: Job, features: FeaturesConfig) -> dict[str, int]:
     partitions = max(round(events / _EVENTS_PER_PARTITION), 2)
     spark = bench_session(partitions=partitions, memory=job.memory, conf=event_log_conf(job.out))
     job.clock.start()
-    write_features(spark, job, features, partitions=partitions)
+    write_features(spark, job, features, partitions=partitions, look=True)
     job.clock.stop()
     if spark.conf.get("spark.eventLog.enabled", "false") == "true":
         spark.stop()  # closes the log

@@ -1,7 +1,7 @@
 """Configuration: YAML in, validated models out. Imports no Spark, so that trainer and serving may use it."""
 
 from headrace.config.cells import Cell, group_cells
-from headrace.config.columns import Feature, feature_columns, value_types
+from headrace.config.columns import Feature, feature_columns, label_facts, value_types
 from headrace.config.conditions import Condition
 from headrace.config.groups import FeaturesConfig, Group, Metric, Rate
 from headrace.config.load import load_config
@@ -21,6 +21,7 @@ __all__ = [
     "Rate",
     "feature_columns",
     "group_cells",
+    "label_facts",
     "load_config",
     "measures_of",
     "value_types",

@@ -1,11 +1,14 @@
 """Checks between parts of the configuration: names that must exist, names that must be unique."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from headrace.config.columns import value_types
+from headrace.config.columns import label_facts, value_types
+from headrace.config.conditions import Condition
+from headrace.config.sampling import POSITIVE
 from headrace.durations import duration_name
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ def check_agreement(config: "Config") -> None:
     _check_units(config)
     _check_segments(config)
     _check_conditions(config)
+    _check_strata(config)
     _check_kept_columns(config)
     _check_midnight(config)
     _check_unique_names(config)
@@ -80,22 +84,35 @@ def _check_conditions(config: "Config") -> None:
     for name, metric in config.features.metrics.items():
         for condition in metric.where:
             where = f"features.metrics.{name}.where"
-            kind = known.get(condition.column)
-            if kind is None or kind == "timestamp":
-                fits = sorted(c for c, k in known.items() if k != "timestamp")
-                raise ValueError(f"{where}: found {condition.column!r}, wanted one of {fits}")
-            texts = all(isinstance(v, str) for v in condition.literals)
-            numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in condition.literals)
-            if not (texts if kind == "string" else numbers):
-                raise ValueError(
-                    f"{where}: found {condition.words}, wanted {'a text (quote it)' if kind == 'string' else 'a number'} "
-                    f"to compare {condition.column} ({kind}) with"
-                )
+            _check_condition(where, condition, known)
             if condition.column == "value" and metric.action not in config.ingest.value_actions:
                 raise ValueError(
                     f"{where}: found value on {metric.action!r}, which carries none, "
                     f"wanted an action of ingest.value_actions {config.ingest.value_actions}"
                 )
+
+
+def _check_strata(config: "Config") -> None:
+    known = {c: "string" for c in IMPRESSION_SEGMENTS} | {"position": "int", POSITIVE: "int"}
+    known |= {name: kind for name, kind, _ in label_facts(config.labels)}
+    for stratum in config.sampling.strata:
+        for condition in stratum.where:
+            _check_condition(f"sampling.strata.{stratum.name}.where", condition, known)
+
+
+def _check_condition(where: str, condition: Condition, known: Mapping[str, str]) -> None:
+    """The column is known, and what it is compared with is of its kind."""
+    kind = known.get(condition.column)
+    if kind is None or kind == "timestamp":
+        fits = sorted(c for c, k in known.items() if k != "timestamp")
+        raise ValueError(f"{where}: found {condition.column!r}, wanted one of {fits}")
+    texts = all(isinstance(v, str) for v in condition.literals)
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in condition.literals)
+    if not (texts if kind == "string" else numbers):
+        raise ValueError(
+            f"{where}: found {condition.words}, wanted {'a text (quote it)' if kind == 'string' else 'a number'} "
+            f"to compare {condition.column} ({kind}) with"
+        )
 
 
 def _check_kept_columns(config: "Config") -> None:

@@ -8,9 +8,9 @@ from headrace.config.cells import Cell, group_cells
 
 if TYPE_CHECKING:
     from headrace.config.groups import FeaturesConfig, Group
-    from headrace.config.model import Config
+    from headrace.config.model import Config, LabelsConfig
 
-__all__ = ["RESERVED", "Feature", "feature_columns", "group_columns", "source_columns", "value_types"]
+__all__ = ["RESERVED", "Feature", "feature_columns", "group_columns", "label_facts", "source_columns", "value_types"]
 
 RESERVED = frozenset(
     [
@@ -26,6 +26,7 @@ RESERVED = frozenset(
         "sampling_stratum",
         "sampling_rate",
         "sample_weight",
+        "split",
         "feature_states",
     ]
 )
@@ -177,3 +178,17 @@ def _definition(cell: Cell) -> str:
 def source_columns(features: list[Feature], source: str) -> list[Feature]:
     """The features of one source, in order."""
     return [feature for feature in features if feature.source == source]
+
+
+def label_facts(labels: "LabelsConfig") -> list[tuple[str, str, str]]:
+    """(name, type, meaning) of every label column, in the order of labels.windows."""
+    found = [(f"label_{a}", "int", f"1 where a {a} followed in its label window") for a in labels.windows]
+    found += [(f"label_{a}_count", "int", f"times a {a} followed in its label window") for a in labels.counts]
+    cut = "" if labels.watch_cap is None else f", at most {labels.watch_cap:g} times the duration"
+    meaning = f"seconds watched{cut}, 0 for a video not watched; null where there is nothing to watch"
+    found.append(("label_watch_s", "double", meaning))
+    found.append(("label_completion", "double", "label_watch_s / duration_s; null without a duration"))
+    if labels.completed_at is not None:
+        meaning = f"1 where label_completion is {labels.completed_at:g} or more; null without a duration"
+        found.append(("label_completed", "int", meaning))
+    return found

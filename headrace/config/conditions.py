@@ -6,11 +6,13 @@ from typing import Literal
 
 import yaml
 
-__all__ = ["Condition", "parse_condition"]
+__all__ = ["Condition", "parse_comparison", "parse_condition"]
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in"]
 Literal_ = str | int | float | bool
-_SHAPE = re.compile(r"^(value|(?:impression|user|item)\.[a-z][a-z0-9_]*)\s*(=|!=|<=|>=|<|>|\bin\b)\s*(\S.*)$")
+_OPERATOR = r"\s*(=|!=|<=|>=|<|>|\bin\b)\s*(\S.*)$"
+_OF_EVENT = re.compile(r"^(value|(?:impression|user|item)\.[a-z][a-z0-9_]*)" + _OPERATOR)
+_OF_ROW = re.compile(r"^([a-z][a-z0-9_]*)" + _OPERATOR)
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,27 @@ class Condition:
 
 
 def parse_condition(text: str | Condition) -> Condition:
-    """Read one condition.
+    """Read one condition of a metric.
 
     Raises
     ------
     ValueError
         It has another shape, or its literal is neither a number nor a text, nor (for `in`) a list of them.
     """
-    if isinstance(text, Condition):
-        return text
-    match = _SHAPE.match(str(text).strip())
+    shapes = "'item.format = video', 'value > 10' or 'impression.scene in [feed, search]'"
+    return text if isinstance(text, Condition) else _parse(text, shape=_OF_EVENT, examples=shapes)
+
+
+def parse_comparison(text: str | Condition) -> Condition:
+    """Read one condition on a column of a labelled row, such as `scene in [feed, search]`; raises as `parse_condition`."""
+    shapes = "'positive = 0', 'position >= 10' or 'scene in [feed, search]'"
+    return text if isinstance(text, Condition) else _parse(text, shape=_OF_ROW, examples=shapes)
+
+
+def _parse(text: str, *, shape: re.Pattern[str], examples: str) -> Condition:
+    match = shape.match(str(text).strip())
     if match is None:
-        raise ValueError(
-            f"found {text!r}, wanted <column> <operator> <value> such as 'item.format = video', 'value > 10' or "
-            "'impression.scene in [feed, search]'"
-        )
+        raise ValueError(f"found {text!r}, wanted <column> <operator> <value> such as {examples}")
     column, operator, written = match.groups()
     try:
         value = yaml.safe_load(written)

@@ -1,5 +1,6 @@
 """Read YAML with overlays and --set, and turn every complaint into file, key, found, wanted."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from headrace.config.model import Config
 from headrace.errors import ConfigError
 
-__all__ = ["conf_dir", "load_config"]
+__all__ = ["conf_dir", "config_from", "load_config"]
 
 
 def conf_dir() -> Path:
@@ -42,10 +43,21 @@ def load_config(path: str | Path | None = None, *, settings: Sequence[str] = ())
         if isinstance(layer.get("features"), str):
             values.pop("features", None)  # a path replaces the groups below it, a mapping changes them
         values = _merge(values, _with_features(layer, origins, file=file))
+    return _validated(values, origins)
+
+
+def config_from(values: Mapping[str, Any], *, origin: str) -> Config:
+    """A configuration from its plain values (`Config.settings`); complaints name `origin`. Raises as `load_config`."""
+    return _validated(dict(values), [(origin, dict(values))])
+
+
+def _validated(values: dict[str, Any], origins: list[tuple[str, dict[str, Any]]]) -> Config:
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise _explain(error, origins) from None
+    config._settings.update(json.loads(json.dumps(values, default=str)))
+    return config
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from headrace.config.groups import FeaturesConfig
+from headrace.config.sampling import SamplingConfig, SplitConfig
 from headrace.durations import parse_duration
 
 __all__ = [
@@ -20,14 +21,12 @@ __all__ = [
     "LabelsConfig",
     "Profile",
     "ProfilesConfig",
-    "SamplingConfig",
     "SparkConfig",
     "Strict",
     "TrainConfig",
 ]
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Probability = Annotated[float, Field(gt=0, le=1, strict=True)]
 _PROFILE_OWN = {"user_id", "item_id", "valid_from", "valid_to", "sets_valid_to", "landed_us", "from_us", "to_us", "ds"}
 ColumnType = Literal["string", "int", "bigint", "double", "timestamp"]
 ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -104,20 +103,25 @@ class ProfilesConfig(Strict):
 
 
 class LabelsConfig(Strict):
-    """Label windows per action and when a day is final."""
+    """Label windows per action, what is made of them, and when a day is final (docs/sampling.md)."""
 
     windows: dict[ColumnName, Duration]
+    counts: list[ColumnName]
     watch_window: Duration
+    watch_cap: Annotated[float, Field(gt=0)] | None
+    completed_at: Annotated[float, Field(gt=0)] | None
     implies: dict[ColumnName, ColumnName]
+    implied: Literal["enforce", "report"]
     positive: Annotated[list[ColumnName], Field(min_length=1)]
     grace_days: Annotated[int, Field(ge=0)]
+    provisional: bool
 
     @model_validator(mode="after")
     def _names_agree(self) -> "LabelsConfig":
-        named = {*self.implies, *self.implies.values(), *self.positive}
+        named = {*self.implies, *self.implies.values(), *self.positive, *self.counts}
         unknown = sorted(named - set(self.windows))
         if unknown:
-            raise ValueError(f"found {unknown} in implies or positive, wanted actions that have a label window")
+            raise ValueError(f"found {unknown} in implies, positive or counts, wanted actions that have a label window")
         zero = sorted(a for a, w in self.windows.items() if w <= timedelta(0))
         if zero or self.watch_window <= timedelta(0):
             raise ValueError(f"found an empty label window {zero or 'watch'}, wanted one above 0")
@@ -128,14 +132,6 @@ class LabelsConfig(Strict):
         """Days after ds until its labels are final: ceil(longest window / 1 day) + grace (S26)."""
         longest = max([*self.windows.values(), self.watch_window])
         return -(-longest // timedelta(days=1)) + self.grace_days
-
-
-class SamplingConfig(Strict):
-    """Downsampling by hash (docs/design.md, section 7)."""
-
-    salt: str
-    negative_rate: Probability
-    positive_rate: Probability
 
 
 class ContextConfig(Strict):
@@ -188,10 +184,12 @@ class Config(Strict):
     profiles: ProfilesConfig
     labels: LabelsConfig
     sampling: SamplingConfig
+    split: SplitConfig | None
     context: ContextConfig
     coverage: CoverageConfig
     train: TrainConfig
     spark: SparkConfig
+    _settings: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "Config":
@@ -199,6 +197,11 @@ class Config(Strict):
 
         check_agreement(self)
         return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values that it was made from, as plain data: files and --set merged. Empty where it was made otherwise."""
+        return self._settings
 
     def digest_of(self, *parts: str) -> str:
         """Hash of the named parts, so that a job is rebuilt only when what it uses changed."""

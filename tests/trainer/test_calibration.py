@@ -1,6 +1,8 @@
 """The calibration formulas against simulation, against each other, and at the edges."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from sampling.calibration import (
     inverse_rate,
     rate_ratio,
 )
+from simulation import WorldSpec, simulate
 
 N = 400_000
 
@@ -120,3 +123,27 @@ def test_rate_that_is_no_probability_is_refused(rates: tuple[float, float]) -> N
         rate_ratio(*rates)
     with pytest.raises(ValueError, match="ratio"):
         calibrate(0.5, ratio=0.0)
+
+
+def test_on_a_simulated_world_the_naive_formula_misses_the_likes_and_the_joint_one_does_not(tmp_path) -> None:
+    """Negatives at 0.05. The model is the frequency in bins of the true click probability, as good as a model can be."""
+    spec = WorldSpec(days=3, impressions_per_day=60_000, users=2_000, items=500, authors=50, categories=5, seed=5)
+    simulate(tmp_path / "world", spec=spec)
+    truth = pa.concat_tables(
+        [pq.ParquetFile(f).read() for f in sorted((tmp_path / "world" / "truth").rglob("*.parquet"))]
+    )
+    p, click, like = (truth[name].to_numpy() for name in ("p_click", "clicked", "liked"))
+    kept = np.random.default_rng(6).random(len(p)) < np.where(click, 1.0, 0.05)
+    places = np.searchsorted(np.quantile(p, np.linspace(0, 1, 21)[1:-1]), p)
+    naive, joint, spread = 0.0, 0.0, 0.0
+    for place in range(20):
+        rows, here = places == place, kept & (places == place)
+        sampled_click, sampled_like = click[here].mean(), like[here].mean()
+        naive += rows.sum() * calibrate(sampled_like, ratio=0.05)
+        joint += rows.sum() * calibrate_implied(sampled_like, sampled_click, ratio=0.05)
+        share = calibrate_implied(sampled_like, sampled_click, ratio=0.05)
+        spread += rows.sum() ** 2 * share**2 * (1 - sampled_click) / (here.sum() * sampled_click)
+    actual = like.sum()
+    error = np.sqrt(actual + spread)  # of the likes themselves, and of the clicked share that the sample lets us see
+    assert abs(joint - actual) <= 4 * error
+    assert abs(naive - actual) > 4 * error, f"naive {naive:.0f}, joint {joint:.0f}, actual {actual}"

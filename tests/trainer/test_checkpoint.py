@@ -33,7 +33,8 @@ def _evaluate_later(trained: Trained, root: Path, *, features: list, drop: str =
 def test_checkpoint_says_what_it_was_trained_on(trained: Trained) -> None:
     said = json.loads((trained.out / "checkpoint.json").read_text())
     assert said["days"] == [
-        {"ds": str(ds), "version": k, "content_hash": f"hash-{ds}-1"} for k, ds in enumerate(trained.days[:2])
+        {"ds": str(ds), "version": k, "content_hash": f"hash-{ds}-1", "manifest": f"manifest-{ds}"}
+        for k, ds in enumerate(trained.days[:2])
     ]
     assert said["plan"]["negative_rate"] == 0.1 and said["calibration"] == "closed form of the rates"
     assert {"torch", "headrace", "config", "labels", "encoder"} <= set(said)

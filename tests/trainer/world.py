@@ -100,6 +100,7 @@ def publish(
     notes = {
         "features": json.dumps(list(features)),
         "labels": json.dumps(dict(labels)),
+        "manifest": f"manifest-{ds}",
         "sampling": json.dumps({"salt": "s", "negative_rate": 0.1, "positive_rate": 1.0}),
     }
     now = datetime(2024, 6, 1, tzinfo=UTC)

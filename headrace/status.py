@@ -1,0 +1,113 @@
+"""`headrace status`: days x steps, what stands and what does not, and why; from receipts and landing alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from headrace.chain import STEPS
+from headrace.config import Config
+from headrace.days import day_range
+from headrace.errors import InputError
+from headrace.freshness import asked_receipt, grouped, why_not_done
+from headrace.inputs import Known
+from headrace.receipts import REFUSED, STARTED, WITHDRAWN, all_latest
+from schemas.landing import landed_days
+
+__all__ = ["StatusCell", "days_to_show", "show_status", "status_grid"]
+
+_STYLES = {
+    "done": "green",
+    "published": "bold green",
+    "provisional": "cyan",
+    "stale": "yellow",
+    "waits": "yellow",
+    STARTED: "bold yellow",
+    REFUSED: "bold red",
+    WITHDRAWN: "red",
+    "-": "dim",
+}
+
+
+@dataclass(frozen=True)
+class StatusCell:
+    """A step of a day: `state` is done, published, provisional, stale, waits, started, refused, unpublished or -."""
+
+    state: str
+    reason: str = ""
+
+
+def days_to_show(config: Config, *, last: date | None, days: int) -> list[date]:
+    """`days` days that end with `last`, without it with the last that landed or was built; none before history began.
+
+    Raises
+    ------
+    InputError
+        Nothing has landed.
+    """
+    landed = landed_days(config.landing, "impressions")
+    known = [*landed, *(day for _, day in all_latest(config))]
+    if not known:
+        remedy = "check `landing` in the config, or make a world with `headrace simulate`"
+        raise InputError(config.landing, found="no day of impressions", wanted="landing files", remedy=remedy)
+    last = last or max(landed, default=max(known))
+    first = max(config.start_ds or min(known), last - timedelta(days=days - 1))
+    return list(day_range(min(first, last), last))
+
+
+def status_grid(config: Config, *, days: Sequence[date]) -> dict[tuple[date, str], StatusCell]:
+    """(day, step) -> what stands there.
+
+    stale: its own inputs, configuration or code changed; waits: it stands, but something before it is to be built again
+    and may change its inputs; started: a build of it runs, or was killed.
+    """
+    latest = all_latest(config)
+    known = Known(config, {key: r for key, r in latest.items() if r.status != STARTED})
+    found: dict[tuple[date, str], StatusCell] = {}
+    ingested = {day: _cell(known, latest, "ingest", day) for day in sorted({d for j, d in latest if j == "ingest"})}
+    for day in days:
+        mature = day + timedelta(days=config.labels.maturity_days)
+        behind = any(c.state not in ("done", "-") for d, c in ingested.items() if d <= mature)
+        for step in STEPS:
+            cell = ingested.get(day) if step.name == "ingest" else None
+            cell = cell or _cell(known, latest, step.name, day)
+            if behind and cell.state in ("done", "published", "provisional") and step.name != "ingest":
+                cell = StatusCell("waits", "something before it is to be built again")
+            behind = behind or cell.state not in ("done", "published", "provisional")
+            found[day, step.name] = cell
+    return found
+
+
+def _cell(known: Known, latest: dict, job: str, day: date) -> StatusCell:
+    standing = latest.get((job, day))
+    if standing is None:
+        return StatusCell("-")
+    if standing.status in (STARTED, WITHDRAWN, REFUSED):
+        return StatusCell(standing.status, standing.notes.get("reason", standing.notes.get("refused", "")))
+    reason = why_not_done(known, asked_receipt(known, job, day))
+    if reason:
+        return StatusCell("stale", reason)
+    if "provisional" in standing.notes:
+        return StatusCell("provisional", standing.notes["provisional"])
+    return StatusCell(standing.status)
+
+
+def show_status(config: Config, *, days: Sequence[date], console: Console) -> None:
+    """Print the grid, then every reason with its days."""
+    grid = status_grid(config, days=days)
+    table = Table(title=f"{config.root}", title_justify="left", header_style="bold", box=SIMPLE)
+    table.add_column("day", no_wrap=True)
+    for step in STEPS:
+        table.add_column(step.name, no_wrap=True)
+    for day in days:
+        cells = [grid[day, step.name].state for step in STEPS]
+        table.add_row(str(day), *[f"[{_STYLES.get(state, 'white')}]{state}[/]" for state in cells])
+    console.print(table)
+    for step in STEPS:
+        reasons = {day: grid[day, step.name].reason for day in days if grid[day, step.name].reason}
+        for reason, reached in grouped(reasons).items():
+            span = str(reached[0]) if len(reached) == 1 else f"{len(reached)} days {reached[0]} .. {reached[-1]}"
+            console.print(f"{step.name} {span}: {reason}", markup=False, soft_wrap=True)
