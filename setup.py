@@ -25,7 +25,7 @@ PACKAGES = [
 
 setup(
     name="headrace",
-    version="0.1.0",
+    version="0.2.0.dev0",
     description="Spark batch features and training data for recommender ranking",
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",

@@ -130,7 +130,7 @@ def _extreme(group: Asked, cell: Cell) -> pa.Array:
 
 
 def _edge(group: Asked, cell: Cell) -> pa.Array:
-    stem = f"{cell.metric}_{cell.aggregate}"
+    stem = f"{cell.metric}_{'earliest' if cell.aggregate == 'first' else 'latest'}"
     points, values = group.own.edge_points(f"{stem}_ts", f"{stem}_value")
     span = group.own.spans[group.number(cell)]
     best, found = extremes(points, group.own.queries, span, largest=cell.aggregate == "last")

@@ -41,6 +41,8 @@ def _needs_impression(metric: Metric) -> bool:
 def log_column(column: str) -> str:
     """Name in the log: `item.format` is item_format, `impression.scene` is scene."""
     source, _, name = column.partition(".")
+    if (source, name) == ("item", "author_id"):
+        return "author_id"
     return name if source == "impression" else f"{source}_{name}" if name else source
 
 

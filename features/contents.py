@@ -1,6 +1,7 @@
 """Aggregates that look at what lies in a window: distinct values, quantiles, most frequent and newest values."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from headrace.config import Cell
 __all__ = ["distinct", "last_k", "quantile", "top_k"]
 
 _HASHES = 2.0**64
+_PARTS = 1_000_000  # of a declared share: whole numbers of such parts times events fit into int64
 
 
 def _grouped(group: Asked, cell: Cell, values: str, counts: str | None) -> Iterator[tuple[Ints, Ints, Ints]]:
@@ -30,7 +32,7 @@ def _grouped(group: Asked, cell: Cell, values: str, counts: str | None) -> Itera
 
 def distinct(group: Asked, cell: Cell) -> pa.Array:
     """Different values: exact below k, else (k - 1) / (k-th smallest hash as a share of all), Bar-Yossef et al. 2002."""
-    column = f"{cell.metric}_{cell.of.replace('.', '_')}_hashes_{cell.k}"
+    column = f"{cell.metric}_{cell.kept}_hashes_{cell.k}"
     _, hashes = group.own.list_points(column, None)
     counts = np.zeros(len(group.own.queries.as_of), dtype=np.int64)
     for query, rank, _ in _grouped(group, cell, column, None):
@@ -48,12 +50,13 @@ def quantile(group: Asked, cell: Cell) -> pa.Array:
     column = f"{cell.metric}_bucket"
     _, buckets = group.own.list_points(f"{column}_values", f"{column}_counts")
     best = np.full(len(group.own.queries.as_of), -1, dtype=np.int64)
+    share = Fraction(str(cell.quantile)).limit_denominator(_PARTS)  # as it is written: 0.55 of 100 is 55, not 56
     for query, rank, events in _grouped(group, cell, f"{column}_values", f"{column}_counts"):
         starts = run_starts(query)
         running = np.cumsum(events)
         before = np.concatenate([[0], running])[starts]
         n = np.add.reduceat(events, starts)
-        wanted = before + np.maximum(np.ceil(cell.quantile * n).astype(np.int64), 1)
+        wanted = before + np.maximum(-(-share.numerator * n // share.denominator), 1)
         best[query[starts]] = rank[np.searchsorted(running, wanted, side="left")]
     found = best >= 0
     shown = bucket_value(np.asarray(buckets, np.int64)[np.where(found, best, 0)]) if len(buckets) else best * 0.0
@@ -62,7 +65,7 @@ def quantile(group: Asked, cell: Cell) -> pa.Array:
 
 def top_k(group: Asked, cell: Cell) -> pa.Array:
     """The k values with most events, ties by the smaller value."""
-    column = f"{cell.metric}_{cell.of.replace('.', '_')}"
+    column = f"{cell.metric}_{cell.kept}"
     _, distinct = group.own.list_points(f"{column}_values", f"{column}_counts")
     found = [(np.zeros(0, np.int64),) * 3]
     for query, rank, events in _grouped(group, cell, f"{column}_values", f"{column}_counts"):
@@ -78,7 +81,7 @@ def top_k(group: Asked, cell: Cell) -> pa.Array:
 def last_k(group: Asked, cell: Cell) -> pa.Array:
     """Values, or moments, of the newest events, newest first."""
     once = "_distinct" if cell.distinct else ""
-    column = f"{cell.metric}_last_{cell.k}{once}_{cell.of.replace('.', '_')}"
+    column = f"{cell.metric}_last_{cell.k}{once}_{cell.kept}"
     points, distinct, queries = group.own.lasting.moment_points(f"{column}_values", f"{column}_ts")
     query, point = newest(points, queries, k=cell.k, distinct=cell.distinct)
     if cell.part == "times":

@@ -82,9 +82,9 @@ def _changed(
     cells, known = _cells(plan, keys, tiles, population, moment=now)
     old_cells, was_known = _cells(plan, keys, tiles, population, moment=before)
     news = ~was_known
+    passed = epoch_micros(now) - epoch_micros(before)
     for cell, new, old in zip(plan.cells, cells, old_cells, strict=True):
-        if cell.aggregate not in _ELAPSED:
-            news |= ~_same(new, old)
+        news |= ~(_same(new, _later(old, passed)) if cell.aggregate in _ELAPSED else _same(new, old))
     rows = pa.array(np.flatnonzero(known & news))
     made = {"key": keys["key"], "as_of": pa.array([now] * keys.num_rows, pa.timestamp("us", "UTC"))}
     made["touched_ts"] = _touched(plan, keys, tiles, moment=now)
@@ -111,25 +111,25 @@ def _pairs(plan: GroupPlan, tiles: pa.Table, *, as_of: int) -> pa.Table:
 def _cells(
     plan: GroupPlan, keys: pa.Table, tiles: pa.Table, population: pa.Table | None, *, moment: datetime
 ) -> tuple[list[pa.Array], Bools]:
-    """Cells of every pair; a key alone has those of a segment it never met: counts of 0, nothing else."""
-    as_of = epoch_micros(moment)
-    rows = keys.append_column(plan.as_of, pa.array(np.full(keys.num_rows, as_of)))
-    arrays, known = group_columns(plan, rows, tiles=tiles, population=population)
-    if plan.segment is None:
-        return arrays, known
-    alone = np.asarray(keys[plan.segment].is_null().to_numpy()) & _known_keys(plan, keys, tiles, as_of=as_of)
-    zeros = ("count", "sum", "distinct")
-    mask = pa.array(alone)
-    filled = [
-        pc.if_else(mask, pa.scalar(0, a.type), a) if cell.aggregate in zeros else a
-        for cell, a in zip(plan.cells, arrays, strict=True)
-    ]
-    return filled, known | alone
+    """Cells of every pair; a key alone asks for a segment that nobody ever met."""
+    if plan.segment is not None:
+        segments = one_array(keys[plan.segment])
+        keys = keys.set_column(keys.schema.get_field_index(plan.segment), plan.segment, _never_null(segments))
+    rows = keys.append_column(plan.as_of, pa.array(np.full(keys.num_rows, epoch_micros(moment))))
+    return group_columns(plan, rows, tiles=tiles, population=population)
 
 
-def _known_keys(plan: GroupPlan, keys: pa.Table, tiles: pa.Table, *, as_of: int) -> Bools:
-    visible = ints(tiles["known_ts"]) // plan.tick < as_of // plan.tick
-    return np.asarray(pc.is_in(keys["key"], tiles["key"].filter(pa.array(visible)).unique()))
+def _never_null(segments: pa.Array) -> pa.Array:
+    """A value that is not among them in place of null."""
+    met = set(segments.unique().to_pylist())
+    candidates = (f"({n})" if pa.types.is_string(segments.type) else n for n in range(len(met) + 1))
+    return segments.fill_null(pa.scalar(next(c for c in candidates if c not in met), segments.type))
+
+
+def _later(cell: pa.Array, micros: int) -> pa.Array:
+    """A recency or age so many microseconds later, in whole microseconds like the original."""
+    units = np.rint(np.asarray(cell.fill_null(0.0)) * 1e6).astype(np.int64)
+    return pa.array((units + micros) / 1e6, mask=np.asarray(cell.is_null()))
 
 
 def _touched(plan: GroupPlan, keys: pa.Table, tiles: pa.Table, *, moment: datetime) -> pa.Array:

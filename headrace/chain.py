@@ -92,8 +92,11 @@ def plan_run(config: Config, *, ds: date, days: int) -> Plan:
             remedy="ask for fewer days or a later one",
         )
     provisional = config.labels.provisional
-    if not provisional or ds > max(landed):
+    if not provisional:
         check_maturity(config, ds=ds, landed=landed)
+    elif ds > max(landed):
+        remedy = "run it once the day has landed, or ask for an earlier --ds"
+        raise InputError(f"--ds {ds}", found=f"landing until {max(landed)}", wanted="a day that landed", remedy=remedy)
     last = max(landed) if provisional else date.max
     history = list(day_range(start, min(ds + timedelta(days=config.labels.maturity_days), last)))
     tiled = list(day_range(start, min(ds + timedelta(days=1), last)))
@@ -137,6 +140,7 @@ def run_step(
         session = spark()
         with begun(config, [asked[day] for day in pending]) as run, _refusals(run):
             made: dict[date, Receipt] = import_module(f"jobs.{step.name}").build(session, config, pending)
+            run.check_newest()
         receipts = [_signed(made[day], asked[day], revision=run.revision_of(day), started=started) for day in pending]
         receipts = write_receipts(config, receipts)
     seconds = (datetime.now(UTC) - started).total_seconds()

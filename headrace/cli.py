@@ -45,6 +45,9 @@ def main() -> None:
         shown = Console(stderr=True, highlight=False, soft_wrap=True)
         shown.print(f"error {type(error).__name__}: {error}", markup=False)
         sys.exit(error.exit_code)
+    except OverflowError as error:
+        Console(stderr=True, highlight=False).print(f"error: a day or length out of range ({error})", markup=False)
+        sys.exit(2)
 
 
 @app.callback(invoke_without_command=True)

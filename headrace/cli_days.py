@@ -74,9 +74,18 @@ def manifest(
 
     text = json.dumps(read_manifest(load_config(config, settings=set_ or ()), ds.date()), indent=1)
     if out is not None:
+        _save(out, text)
+    print(text)
+
+
+def _save(out: Path, text: str) -> None:
+    from headrace.errors import ConfigError
+
+    try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    except OSError as error:
+        raise ConfigError(f"--out {out}", found=str(error), wanted="a file", remedy="name another") from None
 
 
 def rebuild(
@@ -112,14 +121,17 @@ def verify(
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Compute again, from the bytes, what receipts say of every table of a day, and name every difference (exit 3)."""
+    """Compute again, from the bytes, what receipts say of the tables of a day, and name every difference (exit 3)."""
     from headrace.config import load_config
 
     settled = load_config(config, settings=set_ or ())
     if not state:
+        from headrace.manifest import verify_manifest
         from headrace.verifybytes import verify_days
 
         verify_days(settled, days=_span(ds, days), console=console())
+        for day in _span(ds, days):
+            verify_manifest(settled, day)
         return
     from headrace.session import spark_session
     from headrace.verify import verify_state

@@ -7,6 +7,7 @@ from datetime import timedelta
 __all__ = ["MICROS", "Window", "duration_name", "micros", "parse_duration", "parse_window"]
 
 MICROS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_MOST_DAYS = 36_500
 _PATTERN = re.compile(r"^(\d+)\s*([smhd])$")
 _WINDOW = re.compile(r"^(lifetime|\d+\s*[smhd]|0)(?:\s+ending\s+(\d+\s*[smhd])\s+before)?$")
 
@@ -17,7 +18,7 @@ def parse_duration(text: str | int | timedelta) -> timedelta:
     Raises
     ------
     ValueError
-        The text has no unit, is negative, or is not a whole number of a known unit.
+        The text has no unit, is negative, is not a whole number of a known unit, or is longer than a century.
     """
     if isinstance(text, timedelta):
         return text
@@ -26,7 +27,10 @@ def parse_duration(text: str | int | timedelta) -> timedelta:
     match = _PATTERN.match(str(text).strip())
     if match is None:
         raise ValueError(f"found {text!r}, wanted a whole number with a unit s, m, h or d such as '15m' or '7d'")
-    return timedelta(microseconds=int(match.group(1)) * MICROS[match.group(2)])
+    found = int(match.group(1)) * MICROS[match.group(2)]
+    if found > _MOST_DAYS * MICROS["d"]:
+        raise ValueError(f"found {text!r}, wanted at most {_MOST_DAYS}d; for all of history there is `lifetime`")
+    return timedelta(microseconds=found)
 
 
 def micros(duration: timedelta) -> int:

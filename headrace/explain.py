@@ -53,8 +53,19 @@ def explain_cell(config: Config, *, impression: int, feature: str, ds: date | No
     _print_repeats(console, config, group, key, metrics)
     again = recomputed(cell, found)
     if again is not None:
-        verdict = "as stored" if again == row[feature] else "NOT as stored: please report this"
+        verdict = _verdict(config, row, feature, again)
         console.print(f"counted by hand from these events: [bold]{again}[/], {verdict}")
+
+
+def _verdict(config: Config, row: dict[str, Any], feature: str, again: object) -> str:
+    """Nothing is counted for an unknown key or a null segment: that is no difference."""
+    columns = {f.name: n for n, f in enumerate(feature_columns(config))}
+    state = STATES[row["feature_states"][columns[feature]]]
+    if again == row[feature]:
+        return "as stored"
+    if state in ("no_entity", "null", "default_filled"):
+        return f"and nothing is stored, for the key or segment is unknown at as_of ({state})"
+    return "NOT as stored: please report this"
 
 
 def _declared(config: Config, feature: str) -> tuple[str, Group, Cell]:

@@ -1,7 +1,9 @@
 """Content hashes: what a day of a table holds, whatever its order and its files."""
 
+import operator
 from collections.abc import Sequence
 from datetime import date
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -9,9 +11,24 @@ from pyspark.sql import functions as F
 
 __all__ = ["content_hashes", "hashes_and_more"]
 
+NULLS_PER_MASK = 62  # headrace.rowhash does the same without Spark
+
 
 def _row_hash(frame: DataFrame) -> Column:
-    return F.xxhash64(*[F.col(c) for c in sorted(frame.columns)])
+    names = sorted(frame.columns)
+    return F.xxhash64(*map(F.col, names), *_null_masks(names))
+
+
+def _null_masks(names: Sequence[str]) -> list[Column]:
+    """One BIGINT for every 62 columns, with a bit for each null: xxhash64 itself passes over nulls, wherever they stand."""
+    masks = []
+    for start in range(0, len(names), NULLS_PER_MASK):
+        bits = [
+            F.when(F.col(name).isNull(), F.lit(1 << place).cast("bigint")).otherwise(F.lit(0).cast("bigint"))
+            for place, name in enumerate(names[start : start + NULLS_PER_MASK])
+        ]
+        masks.append(reduce(operator.add, bits))
+    return masks
 
 
 def content_hashes(frame: DataFrame, *, days: Sequence[date]) -> dict[date, str]:

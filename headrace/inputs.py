@@ -95,10 +95,12 @@ def _tiles_inputs(known: Known, day: date) -> dict[str, str]:
 
 
 def _labels_inputs(known: Known, day: date) -> dict[str, str]:
-    mature = day + timedelta(days=known.config.labels.maturity_days)
+    labels = known.config.labels
+    mature = day + timedelta(days=labels.maturity_days)
+    needed = [day] if labels.provisional else list(day_range(day, mature))
     return {
-        f"impressions/ds<={day}": known.outputs("ingest", "impressions", last=day),
-        f"engagements/ds<={mature}": known.outputs("ingest", "engagements", last=mature),
+        f"impressions/ds<={day}": known.outputs("ingest", "impressions", last=day, days=[day]),
+        f"engagements/ds<={mature}": known.outputs("ingest", "engagements", last=mature, days=needed),
         **_profile_inputs(known, day + timedelta(days=1)),
     }
 

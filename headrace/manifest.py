@@ -19,9 +19,17 @@ from headrace import __version__
 from headrace.config import Config
 from headrace.delta import file_system
 from headrace.errors import InputError
-from headrace.receipts import Receipt, latest_receipts
+from headrace.receipts import WITHDRAWN, Receipt, latest_receipts
 
-__all__ = ["differences", "load_manifest", "manifest_config", "manifest_of", "read_manifest", "store_manifest"]
+__all__ = [
+    "differences",
+    "load_manifest",
+    "manifest_config",
+    "manifest_of",
+    "read_manifest",
+    "store_manifest",
+    "verify_manifest",
+]
 
 FORMAT = 1
 _PLACES = ("root", "landing", "spark", "train")  # parts of a configuration that say where and how fast, not what
@@ -73,7 +81,9 @@ def _hash(what: Mapping[str, Any]) -> str:
 
 
 def _text(what: Mapping[str, Any]) -> str:
-    return json.dumps(what, sort_keys=True, default=str)
+    return json.dumps(
+        what, default=str
+    )  # in the order as it is: the order of groups and columns is part of what is built
 
 
 def store_manifest(config: Config, manifest: Mapping[str, Any]) -> str:
@@ -97,10 +107,18 @@ def read_manifest(config: Config, day: date) -> dict[str, Any]:
     receipt = latest_receipts(config).get(("publish", day))
     if receipt is None or receipt.status != "published" or "manifest" not in receipt.notes:
         found = "no publish receipt" if receipt is None else f"status {receipt.status}"
-        remedy = f"headrace run --ds {day} publishes it; headrace status shows what is there"
+        command = "publish" if receipt is not None and receipt.status == WITHDRAWN else "run"
+        remedy = f"headrace {command} --ds {day} publishes it; headrace status shows what is there"
         raise InputError(f"manifest of {day}", found=found, wanted="a published day", remedy=remedy)
     system, base = file_system(config.root)
     return _parsed(system, f"{base}/manifests/ds={day}/{receipt.notes['manifest']}.json")
+
+
+def verify_manifest(config: Config, day: date) -> None:
+    """Raise InputError where a published day's manifest is gone or is not what its hash says."""
+    receipt = latest_receipts(config).get(("publish", day))
+    if receipt is not None and receipt.status == "published":
+        read_manifest(config, day)
 
 
 def load_manifest(path: Path) -> dict[str, Any]:
@@ -113,10 +131,14 @@ def _parsed(system: fs.FileSystem, path: str) -> dict[str, Any]:
     try:
         with system.open_input_file(path) as source:
             manifest = json.loads(source.read())
+        if not isinstance(manifest, dict):
+            raise ValueError(f"a {type(manifest).__name__}")
         own = {key: value for key, value in manifest.items() if key not in ("hash", "made")}
+        if not isinstance(manifest["made"]["places"], dict):
+            raise ValueError("no places")
         if manifest["format"] != FORMAT or manifest["hash"] != _hash(own):
             raise ValueError(f"format {manifest['format']}, or content that is not what its hash says")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
         raise InputError(path, found=found, wanted=wanted, remedy=remedy) from None
     return dict(manifest)

@@ -7,6 +7,8 @@ from datetime import date
 
 from headrace.config import Config, feature_columns
 from headrace.errors import InputError
+from headrace.freshness import asked_receipt, why_not_done
+from headrace.inputs import Known
 from headrace.manifest import manifest_of, store_manifest
 from headrace.receipts import REFUSED, Receipt, latest_receipts
 
@@ -21,9 +23,10 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
     Raises
     ------
     InputError
-        A step before it has no receipt for the day, or the day's labels are provisional.
+        A step before it has no receipt for the day or is stale, or the day's labels are provisional.
     """
     latest = latest_receipts(config)
+    known = Known(config, latest)
     features = [{k: v for k, v in asdict(f).items() if k != "definition"} for f in feature_columns(config)]
     labels = {
         "positive": config.labels.positive,
@@ -32,6 +35,13 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
     }
     receipts = {}
     for day in days:
+        if config.labels.provisional:
+            raise InputError(
+                f"publish {day}",
+                found="--provisional, or labels.provisional: true",
+                wanted="labels of mature days",
+                remedy=f"headrace run --ds {day} without --provisional",
+            )
         standing = {job: latest.get((job, day)) for job in _NEEDED}
         missing = [job for job, receipt in standing.items() if receipt is None or receipt.status == REFUSED]
         if missing:
@@ -47,6 +57,15 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
                 found=f"provisional labels: {latest['labels', day].notes['provisional']}",
                 wanted="labels of a mature day",
                 remedy=f"headrace run --ds {day} without --provisional once that day has landed",
+            )
+        reasons = {job: why_not_done(known, asked_receipt(known, job, day)) for job in _NEEDED}
+        stale = {job: reason for job, reason in reasons.items() if reason}
+        if stale:
+            raise InputError(
+                f"publish {day}",
+                found="; ".join(f"{job}: {reason}" for job, reason in stale.items()),
+                wanted="every step made of what the steps before it hold now",
+                remedy=f"headrace run --ds {day} builds what is stale and publishes",
             )
         built = latest["features", day]
         rows = built.rows_out

@@ -28,7 +28,9 @@ def rebuild_day(path: Path, *, landing: str, root: str, console: Console) -> Non
     """
     wanted = load_manifest(path)
     day = date.fromisoformat(wanted["ds"])
-    config = manifest_config(wanted, root=root, landing=landing)
+    places = {"root": root, "landing": landing}
+    whole = {name: place if "://" in place else str(Path(place).absolute()) for name, place in places.items()}
+    config = manifest_config(wanted, **whole)
     if latest_receipts(config):
         remedy = "name a folder that does not exist yet"
         raise ConfigError(f"--root {root}", found="tables of earlier builds", wanted="a new root", remedy=remedy)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from threading import Lock
 
 import pyarrow as pa
 from deltalake import write_deltalake
@@ -158,12 +159,26 @@ class Run:
     config: Config
     receipts: list[Receipt]
     has_begun: bool = False
+    _lock: Lock = field(default_factory=Lock)
 
     def begin(self) -> None:
         """Put the receipts down as STARTED, once; from then on they have their revision."""
-        if not self.has_begun:
-            self.receipts = write_receipts(self.config, [replace(r, status=STARTED) for r in self.receipts])
-            self.has_begun = True
+        with self._lock:
+            if not self.has_begun:
+                self.receipts = write_receipts(self.config, [replace(r, status=STARTED) for r in self.receipts])
+                self.has_begun = True
+
+    def check_newest(self) -> None:
+        """Raise ConflictError where a run of the same job and day began after this one: the later one goes on."""
+        highest = _revisions(self.config) if self.has_begun else {}
+        later = [r for r in self.receipts if highest.get((r.job, r.ds), 0) > r.revision]
+        if later:
+            raise ConflictError(
+                f"{later[0].job} {later[0].ds}, revision {later[0].revision}",
+                found=f"another run of it that began later, revision {highest[later[0].job, later[0].ds]}",
+                wanted="one run for a day at a time",
+                remedy="this run stops and writes nothing more; look with headrace status, and run again if the other one did not end well",
+            )
 
     def transactions(self, table: str, days: Collection[date]) -> dict[str, int]:
         """Delta transaction ids job/table/ds of the days, with the revision as their version."""
@@ -197,6 +212,7 @@ def before_writing() -> Run | None:
     run = _RUN.get()
     if run is not None:
         run.begin()
+        run.check_newest()
     return run
 
 

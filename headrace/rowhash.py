@@ -1,7 +1,7 @@
 """Content hashes from the bytes of a table, without Spark: the same text as headrace.hashes gives through it.
 
 A row's hash is Spark's xxhash64 over its columns by name: the hash of one column is the seed of the next, a null leaves
-the seed as it is. XXH64 as in https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md; what Spark feeds it, by
+the seed as it is; then a bit for each null (headrace.hashes). XXH64 as in https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md; what Spark feeds it, by
 type, as in HashExpression and XXH64.java of Spark 4.1. All rows of a batch are hashed at once.
 """
 
@@ -22,6 +22,7 @@ __all__ = ["EMPTY", "content_hash_of", "hash_batches", "hash_column", "rows_of"]
 EMPTY = "empty"  # content hash of no rows
 Words = NDArray[np.uint64]
 _SEED = 42
+_NULLS_PER_MASK = 62
 _BATCH_ROWS = 1 << 15  # a column of hashes stays in the cache of a core
 _WRAP = (1 << 64) - 1
 _P1, _P2, _P3, _P4, _P5 = (
@@ -69,11 +70,23 @@ def hash_batches(batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> str:
         for field in sorted((f for f in columns if f.name in batch.schema.names), key=lambda f: f.name):
             column = batch.column(field.name)
             hashes = hash_column(column if column.type == field.type else column.cast(field.type), hashes)
+        for mask in _null_masks(batch, sorted(f.name for f in columns)):
+            hashes = hash_column(mask, hashes)
         count += len(hashes)
         folded ^= int(np.bitwise_xor.reduce(hashes, initial=0))
         low += int(np.sum(hashes & _LOW))
         high += int(np.sum(hashes >> _HALF))
     return f"{count:x}-{folded:016x}-{low & _WRAP:x}-{high & _WRAP:x}" if count else EMPTY
+
+
+def _null_masks(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[pa.Array]:
+    """One int64 for every 62 columns, with a bit for each null (headrace.hashes)."""
+    for start in range(0, len(names), _NULLS_PER_MASK):
+        mask = np.zeros(batch.num_rows, np.int64)
+        for place, name in enumerate(names[start : start + _NULLS_PER_MASK]):
+            absent = np.asarray(batch.column(name).is_null()) if name in batch.schema.names else True
+            mask |= np.where(absent, np.int64(1) << place, np.int64(0))
+        yield pa.array(mask)
 
 
 def rows_of(content_hash: str) -> int:

@@ -84,6 +84,10 @@ def _show_step(config: Config, name: str, days: list[date], *, rebuild: list[dat
     idle = sorted({m for r in outcome.receipts for m in r.notes.get("metrics_without_events", "").split()})
     if idle:
         built += f"; [bold yellow]metrics without events[/] on some of these days: {', '.join(idle)}"
+    lacking = outcome.receipts[0].notes.get("days_lacking", "") if outcome.receipts else ""
+    if lacking:
+        first = lacking.split()[0]
+        built += f"; [bold yellow]{len(lacking.split())} earlier day(s) lack snapshots[/], {first} the first: keys without news since are missing until `headrace stats` has built them"
     skipped = f"skipped {_span(outcome.skipped)}: same inputs, config and code" if outcome.skipped else ""
     console.print(f"[bold]{name:<9}[/] {'; '.join(filter(None, (built, skipped))) or 'nothing to do'}")
     for reason, reached in grouped({day: why for day, why in outcome.reasons.items() if why != "not built"}).items():

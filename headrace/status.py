@@ -25,6 +25,8 @@ _STYLES = {
     "provisional": "cyan",
     "stale": "yellow",
     "waits": "yellow",
+    "published, stale": "yellow",
+    "published, waits": "yellow",
     STARTED: "bold yellow",
     REFUSED: "bold red",
     WITHDRAWN: "red",
@@ -34,7 +36,10 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class StatusCell:
-    """A step of a day: `state` is done, published, provisional, stale, waits, started, refused, unpublished or -."""
+    """A step of a day: `state` is done, published, provisional, stale, waits, started, refused, unpublished or -.
+
+    A day that readers still see says so: `published, stale`, `published, waits`.
+    """
 
     state: str
     reason: str = ""
@@ -75,7 +80,8 @@ def status_grid(config: Config, *, days: Sequence[date]) -> dict[tuple[date, str
             cell = ingested.get(day) if step.name == "ingest" else None
             cell = cell or _cell(known, latest, step.name, day)
             if behind and cell.state in ("done", "published", "provisional") and step.name != "ingest":
-                cell = StatusCell("waits", "something before it is to be built again")
+                state = "published, waits" if cell.state == "published" else "waits"
+                cell = StatusCell(state, "something before it is to be built again")
             behind = behind or cell.state not in ("done", "published", "provisional")
             found[day, step.name] = cell
     return found
@@ -88,10 +94,10 @@ def _cell(known: Known, latest: dict, job: str, day: date) -> StatusCell:
     if standing.status in (STARTED, WITHDRAWN, REFUSED):
         return StatusCell(standing.status, standing.notes.get("reason", standing.notes.get("refused", "")))
     reason = why_not_done(known, asked_receipt(known, job, day))
-    if reason:
-        return StatusCell("stale", reason)
     if "provisional" in standing.notes:
         return StatusCell("provisional", standing.notes["provisional"])
+    if reason:
+        return StatusCell("published, stale" if standing.status == "published" else "stale", reason)
     return StatusCell(standing.status)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table as Shown
 from features.nightly import next_state
 from features.reading import met, state_files, state_moment
 from headrace import tables
+from headrace.chain import up_to_date
 from headrace.config import Config
 from headrace.errors import GateError, InputError
 from headrace.receipts import latest_receipts
@@ -40,6 +41,15 @@ def verify_state(spark: SparkSession, config: Config, *, days: Sequence[date], c
     shown = Shown(title="States against a recompute from all tiles", title_justify="left", header_style="bold")
     for name in ("day", "group", "rows", "verdict"):
         shown.add_column(name)
+    current = up_to_date(config, "state")
+    stale = [day for day in days if day not in current]
+    if stale:
+        raise InputError(
+            f"state of {stale[0]}",
+            found="a state of another configuration or version, or of tiles that changed since",
+            wanted="states that a night may start from; others are never used",
+            remedy=f"headrace state --ds {stale[0]} builds it again",
+        )
     wrong = []
     for day in days:
         groups = state_files(config, day=day, states=[])

@@ -3,15 +3,18 @@
 from datetime import date
 from functools import partial
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from headrace.job import main
 from features.nightly import next_state
+from features.plan import GroupPlan
 from features.reading import met, state_files, state_moment
 from headrace import tables
 from headrace.chain import up_to_date
 from headrace.config import Config
+from headrace.parallel import first_then_rest
 from headrace.receipts import Receipt
+from schemas.columns import Table
 from schemas.receipts import table_receipts
 from schemas.tables import table
 
@@ -27,12 +30,16 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     for day in sorted(days):
         groups = state_files(config, day=day, states=states)
         with met(spark, config, groups, priors=False) as together:
-            for plan in (group.plan for group in groups):
-                moment, one = state_moment(config, plan.name, day), made[plan.name]
-                advanced = partial(next_state, together, plan, ds=day, moment=moment, schema=one.schema)
-                tables.write_files(config, one, advanced, days=[day])
+            plans = [group.plan for group in groups]
+            first_then_rest([partial(_write, config, together, plan, made[plan.name], day=day) for plan in plans])
         states.add(day)
     return table_receipts(spark, config, "state", names=[one.name for one in made.values()], days=days)
+
+
+def _write(config: Config, together: DataFrame, plan: GroupPlan, one: Table, *, day: date) -> None:
+    moment = state_moment(config, plan.name, day)
+    advanced = partial(next_state, together, plan, ds=day, moment=moment, schema=one.schema)
+    tables.write_files(config, one, advanced, days=[day])
 
 
 if __name__ == "__main__":

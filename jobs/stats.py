@@ -1,17 +1,22 @@
 """stats: tiles_<group> -> stats_<group> and priors_<group>, what the end of the day knows of every key."""
 
+from collections.abc import Callable
 from datetime import date
 from functools import partial
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from headrace.job import main
+from features.plan import GroupPlan
 from features.reading import met, snapshot_files
 from features.snapshots import priors, snapshot, snapshot_moments, snapshot_tables
 from headrace import tables
+from headrace.chain import up_to_date
 from headrace.config import Config
-from headrace.receipts import Receipt
-from schemas.receipts import table_receipts
+from headrace.parallel import first_then_rest
+from headrace.receipts import Receipt, latest_receipts
+from schemas.columns import Table
+from schemas.receipts import table_receipts, with_notes
 from schemas.tables import table
 
 __all__ = ["build"]
@@ -24,12 +29,31 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     for one in made.values():  # all of them before the first is written
         tables.ensure(spark, config, one)
     with met(spark, config, groups, priors=True) as together:
-        for plan in (group.plan for group in groups):
-            moments = snapshot_moments(config.features.groups[plan.name], days, config.timezone)
-            for name, how in zip(snapshot_tables(plan), (snapshot, priors), strict=False):
-                answers = partial(how, together, plan, moments=moments, schema=made[name].schema)
-                tables.write_files(config, made[name], answers, days=days)
-    return table_receipts(spark, config, "stats", names=list(made), days=days)
+        calls = [
+            partial(_write, config, together, group.plan, made[name], how, days=days)
+            for group in groups
+            for name, how in zip(snapshot_tables(group.plan), (snapshot, priors), strict=False)
+        ]
+        first_then_rest(calls)
+    receipts = table_receipts(spark, config, "stats", names=list(made), days=days)
+    return {day: with_notes({day: one}, _lacking(config, day, days))[day] for day, one in receipts.items()}
+
+
+def _lacking(config: Config, day: date, days: list[date]) -> dict[str, str]:
+    """`days_lacking`: earlier days of history without a snapshot of this configuration; a day holds only rows with news."""
+    latest = latest_receipts(config)
+    start = config.start_ds or date.min
+    history = {d for job, d in latest if job == "ingest" and start <= d < day}
+    lacking = sorted(history - up_to_date(config, "stats") - set(days))
+    return {"days_lacking": " ".join(map(str, lacking))} if lacking else {}
+
+
+def _write(
+    config: Config, together: DataFrame, plan: GroupPlan, one: Table, how: Callable[..., DataFrame], *, days: list[date]
+) -> None:
+    moments = snapshot_moments(config.features.groups[plan.name], days, config.timezone)
+    answers = partial(how, together, plan, moments=moments, schema=one.schema)
+    tables.write_files(config, one, answers, days=days)
 
 
 if __name__ == "__main__":

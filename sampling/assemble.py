@@ -46,7 +46,8 @@ def labelled(spark: SparkSession, config: Config, *, days: Sequence[date]) -> Da
     if not config.labels.provisional:
         check_maturity(config, ds=max(days), landed=_ingested(config))
     impressions = tables.read(spark, config, "impressions", days=days)
-    history = tables.read(spark, config, "impressions", last=max(days)).select("impression_id", "ds")
+    before = max(days) - timedelta(days=1)
+    history = tables.read(spark, config, "impressions", last=before).select("impression_id", "ds")
     impressions = first_landed(impressions, history)
     items = timeline(spark, config, "item", last=max(days) + timedelta(days=1))
     duration = "duration_s" if "duration_s" in items.columns else None

@@ -26,7 +26,9 @@ def label_delays(spark: SparkSession, config: Config, *, days: Sequence[date]) -
     shown = tables.read(spark, config, "impressions", days=days).select(
         "impression_id", "ds", F.unix_micros("event_ts").alias("shown_us")
     )
-    engagements = tables.read(spark, config, "engagements", first=min(days) - timedelta(days=2))
+    earliest = tables.first_event_day(config, "impressions", days=days)
+    first = None if earliest is None else earliest - timedelta(days=2)
+    engagements = tables.read(spark, config, "engagements", first=first)
     done = engagements.where(F.col("impression_id").isNotNull()).select(
         "impression_id",
         "action",

@@ -16,13 +16,11 @@ _UNITS = 1_000_000
 def first_landed(impressions: DataFrame, history: DataFrame) -> DataFrame:
     """Impressions whose id no earlier landed day holds: repeats from beyond the horizon label nothing (S9).
 
-    `history` needs impression_id and ds and may hold the same days as `impressions`.
+    `history` needs impression_id and ds; days as late as the last of `impressions` are of no use in it.
     """
-    before = history.select("impression_id", F.col("ds").alias("_before"))
-    again = (
-        impressions.select("impression_id", "ds").join(before, on="impression_id", how="inner").where("_before < ds")
-    )
-    return impressions.join(again.select("impression_id", "ds").distinct(), on=["impression_id", "ds"], how="left_anti")
+    before = history.groupBy("impression_id").agg(F.min("ds").alias("_before"))
+    earlier = (impressions["impression_id"] == before["impression_id"]) & (F.col("_before") < impressions["ds"])
+    return impressions.join(before, on=earlier, how="left_anti")
 
 
 def build_labels(impressions: DataFrame, engagements: DataFrame, labels: LabelsConfig) -> DataFrame:
@@ -34,20 +32,17 @@ def build_labels(impressions: DataFrame, engagements: DataFrame, labels: LabelsC
     engagements : as conformed; at least all that landed from the impressions' event day to their maturity day
     labels : windows per action, counts, cap of watch time, implications, maturity
     """
-    joined = impressions.join(_events(engagements, labels), on="impression_id", how="left")
-    joined = joined.withColumns({"_shown": F.unix_micros("event_ts"), "_until": F.date_add("ds", labels.maturity_days)})
-    own = {f"label_{action}": _happened(action, window) for action, window in labels.windows.items()}
-    counts = {f"label_{action}_count": _times(action, labels.windows[action]) for action in labels.counts}
-    preceding = F.size(F.filter("_events", lambda e: e["event_us"] < F.col("_shown")))
-    joined = joined.withColumns(
-        {
-            **own,
-            **counts,
-            "_watched": _watched(labels.watch_window),
-            "preceding_engagements": F.when(F.col("_events").isNull(), 0).otherwise(preceding),
-        }
+    shown = impressions.select(
+        "impression_id",
+        F.unix_micros("event_ts").alias("_shown"),
+        F.col("ds").alias("_day"),
     )
-    return _completed(_implied(joined, labels), labels)
+    # Hashed, not sorted: the side that is kept in memory is a partition's engagements, the wide side only streams by.
+    paired = shown.join(_events(engagements, labels).hint("shuffle_hash"), on="impression_id")
+    met = paired.groupBy("impression_id").agg(*_sums(labels))
+    joined = impressions.join(met.hint("shuffle_hash"), on="impression_id", how="left")
+    filled = {name: F.coalesce(name, F.lit(0)) for name in met.columns if name not in ("impression_id", "_watched")}
+    return _completed(_implied(joined.withColumns(filled), labels), labels)
 
 
 def _completed(joined: DataFrame, labels: LabelsConfig) -> DataFrame:
@@ -65,42 +60,36 @@ def _completed(joined: DataFrame, labels: LabelsConfig) -> DataFrame:
 
 
 def _events(engagements: DataFrame, labels: LabelsConfig) -> DataFrame:
-    """One row per impression: its engagements, each (impression, action, event_ts) once, first landed."""
+    """Each (impression, action, event_ts) once, as it first landed: action, event_us, units, landed."""
     wanted = [*labels.windows, "watch"]
     own = engagements.where(F.col("impression_id").isNotNull() & F.col("action").isin(wanted))
-    # Partitioned by impression once, so that both aggregations and the join with it share one shuffle.
+    # Partitioned by impression once, so that this aggregation, the join and the next aggregation share one shuffle.
     arranged = own.select("impression_id", "action", "event_ts", "value", "ds", "effective_arrival_ts").repartition(
         "impression_id"
     )
     single = arranged.groupBy("impression_id", "action", "event_ts").agg(
-        F.min_by("value", F.struct("ds", "effective_arrival_ts", "value")).alias("value"), F.min("ds").alias("ds")
+        F.min_by("value", F.struct("ds", "effective_arrival_ts", "value")).alias("value"), F.min("ds").alias("_landed")
     )
-    units = F.coalesce(F.rint(F.col("value") * _UNITS).cast("bigint"), F.lit(0))
-    event = F.struct("action", F.unix_micros("event_ts").alias("event_us"), units.alias("units"), "ds")
-    return single.groupBy("impression_id").agg(F.collect_list(event).alias("_events"))
+    units = F.coalesce(F.rint(F.col("value") * _UNITS).cast("bigint"), F.lit(0)).alias("_units")
+    return single.select("impression_id", "action", F.unix_micros("event_ts").alias("_at"), units, "_landed")
 
 
-def _counts(event: Column, action: str, window: timedelta) -> Column:
-    """event_ts in [impression's event_ts, + window) and landed by the maturity day."""
-    after = event["event_us"] >= F.col("_shown")
-    within = event["event_us"] < F.col("_shown") + micros(window)
-    return (event["action"] == action) & after & within & (event["ds"] <= F.col("_until"))
+def _sums(labels: LabelsConfig) -> list[Column]:
+    """What an impression's engagements come to: labels, counts, microseconds watched (null without a play), preceding."""
 
+    def counts(action: str, window: timedelta) -> Column:
+        """event_ts in [impression's event_ts, + window) and landed by the maturity day of that window."""
+        since = F.col("_at") - F.col("_shown")
+        in_time = F.col("_landed") <= F.date_add("_day", labels.days_of(window))
+        return (F.col("action") == action) & (since >= 0) & (since < micros(window)) & in_time
 
-def _happened(action: str, window: timedelta) -> Column:
-    found = F.exists("_events", lambda e: _counts(e, action, window))
-    return F.coalesce(found, F.lit(False)).cast("int")
-
-
-def _times(action: str, window: timedelta) -> Column:
-    return F.coalesce(F.size(F.filter("_events", lambda e: _counts(e, action, window))), F.lit(0))
-
-
-def _watched(window: timedelta) -> Column:
-    """Microseconds watched over all plays that count; null where there was none."""
-    plays = F.filter("_events", lambda e: _counts(e, "watch", window))
-    total = F.aggregate(plays, F.lit(0).cast("bigint"), lambda sum_, e: sum_ + e["units"])
-    return F.when(F.size(plays) > 0, total)
+    happened = [F.max(counts(a, w).cast("int")).alias(f"label_{a}") for a, w in labels.windows.items()]
+    times = [
+        F.sum(counts(a, labels.windows[a]).cast("int")).cast("int").alias(f"label_{a}_count") for a in labels.counts
+    ]
+    watched = F.sum(F.when(counts("watch", labels.watch_window), F.col("_units"))).alias("_watched")
+    preceding = F.sum((F.col("_at") < F.col("_shown")).cast("int")).cast("int").alias("preceding_engagements")
+    return [*happened, *times, watched, preceding]
 
 
 def _implied(joined: DataFrame, labels: LabelsConfig) -> DataFrame:

@@ -1,6 +1,7 @@
 """What does not stand: refused rows to `quarantine`, repeats to `duplicates`; and the texts behind hashed ids."""
 
 from datetime import date
+from threading import Lock
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -12,6 +13,8 @@ from schemas.reading import DAY, SOURCE
 from schemas.tables import TABLES
 
 __all__ = ["as_duplicates", "as_quarantine", "keep_id_map", "write_aside"]
+
+_ONE_WRITER = Lock()  # these tables are shared by all that land, which are ingested at once
 
 
 def as_duplicates(repeats: DataFrame | None, name: str) -> DataFrame | None:
@@ -45,15 +48,16 @@ def as_quarantine(rows: DataFrame, name: str) -> DataFrame:
     )
 
 
-def write_aside(frame: DataFrame | None, config: Config, aside: str, *, name: str, days: list[date]) -> None:
+def write_aside(
+    spark: SparkSession, frame: DataFrame | None, config: Config, aside: str, *, name: str, days: list[date]
+) -> None:
     """Write what did not stand; nothing to write still clears what an earlier run of these days left."""
     if frame is None:
         if not any(tables.row_counts(config, aside, days=days).values()):
             return
-        spark = SparkSession.getActiveSession()
-        assert spark is not None
         frame = spark.createDataFrame([], TABLES[aside].schema)
-    tables.write_days(frame, config, TABLES[aside], days=days, extra=f"table_name = '{name}'")
+    with _ONE_WRITER:
+        tables.write_days(frame, config, TABLES[aside], days=days, extra=f"table_name = '{name}'")
 
 
 def keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]) -> None:
@@ -76,4 +80,5 @@ def keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: s
         tables.read(spark, config, "id_map").where(~F.col("ds").isin(days)).where(F.col("kind").startswith(f"{name}."))
     )
     fresh = first.join(before.select("kind", "id", "text"), on=["kind", "id", "text"], how="left_anti")
-    tables.write_days(fresh, config, TABLES["id_map"], days=days, extra=f"kind LIKE '{name}.%'")
+    with _ONE_WRITER:
+        tables.write_days(fresh, config, TABLES["id_map"], days=days, extra=f"kind LIKE '{name}.%'")

@@ -90,10 +90,10 @@ def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[da
     else:
         sorted_out = _without_repeats(config, good, earlier, suspects(found), name=name)
     tables.write_days(sorted_out[0], config, table(config, name), days=days)
-    write_aside(as_duplicates(sorted_out[1], name), config, "duplicates", name=name, days=days)
+    write_aside(spark, as_duplicates(sorted_out[1], name), config, "duplicates", name=name, days=days)
     refused = sum(day.quarantined for day in result.values())
     quarantine = as_quarantine(rows, name) if refused else None
-    write_aside(quarantine, config, "quarantine", name=name, days=days)
+    write_aside(spark, quarantine, config, "quarantine", name=name, days=days)
     keep_id_map(spark, config, good, name=name, days=days)
     _count_committed(spark, config, result, name=name, days=days)
     for frame in [rows] * text + [found, *sorted_out[2]]:

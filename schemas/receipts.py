@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from pyspark.sql import Column, SparkSession
 
 from headrace import tables
 from headrace.config import Config
+from headrace.parallel import at_once
 from headrace.receipts import Receipt
 from schemas.ingest import TableDay
 
@@ -19,7 +21,7 @@ def ingest_receipts(
     spark: SparkSession, config: Config, results: Mapping[str, Mapping[date, TableDay]], *, days: Sequence[date]
 ) -> dict[date, Receipt]:
     """One receipt a day over all ingested tables; notes keep the tables apart."""
-    hashes = {n: tables.committed_hashes(spark, config, n, days=days) for n in results}
+    hashes = _hashes(spark, config, list(results), days=days)
     versions = {name: str(tables.version_of(config, name)) for name in results}
     receipts = {}
     for day in days:
@@ -56,8 +58,8 @@ def table_receipts(
     `noted` are aggregates of the first table, put down in the notes by their alias.
     """
     first = tables.committed_facts(spark, config, names[0], noted, days=days, unhashed=unhashed)
-    hashes = {n: tables.committed_hashes(spark, config, n, days=days, unhashed=unhashed) for n in names[1:]}
-    hashes = {names[0]: {day: text for day, (text, _) in first.items()}, **hashes}
+    hashes = _hashes(spark, config, names[1:], days=days, unhashed=unhashed)
+    hashes[names[0]] = {day: text for day, (text, _) in first.items()}
     versions = {n: str(tables.version_of(config, n)) for n in names}
     rows = {n: tables.row_counts(config, n, days=days) for n in names}
     return {
@@ -72,6 +74,13 @@ def table_receipts(
         )
         for day in days
     }
+
+
+def _hashes(
+    spark: SparkSession, config: Config, names: Sequence[str], *, days: Sequence[date], unhashed: Sequence[str] = ()
+) -> dict[str, dict[date, str]]:
+    one = partial(tables.committed_hashes, spark, config, days=days, unhashed=unhashed)
+    return dict(zip(names, at_once([partial(one, name) for name in names]), strict=True))
 
 
 def with_notes(receipts: Mapping[date, Receipt], notes: Mapping[str, str]) -> dict[date, Receipt]:

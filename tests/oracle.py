@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from functools import partial
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
@@ -254,7 +255,7 @@ def variance(numbers: list[int]) -> float:
 
 def sketched(numbers: list[int], q: float) -> float:
     """The middle of the logarithmic bucket (1 % wide to either side) in which the nearest-rank quantile lies."""
-    value = numbers[max(math.ceil(q * len(numbers)), 1) - 1]
+    value = numbers[max(math.ceil(Fraction(str(q)) * len(numbers)), 1) - 1]
     if not value:
         return 0.0
     with localcontext(prec=60):

@@ -37,10 +37,10 @@ EVERYTHING = {
     "max": ["watch_s"],
     "first": ["watch_s"],
     "last": ["watch_s"],
-    "recency": ["click"],
-    "age": ["click"],
+    "recency": ["click", "watch_s"],
+    "age": ["click", "watch_s"],
     "distinct": {"impression": "item_id"},
-    "quantile": {"watch_s": [0, 0.5, 0.99]},
+    "quantile": {"watch_s": [0, 0.07, 0.5, 0.55, 0.99]},
     "top_k": {"impression": {"of": "item_id", "k": 3}},
     "last_k": {
         "impression": [

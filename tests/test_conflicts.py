@@ -12,6 +12,7 @@ from headrace.delta import read_days
 from headrace.errors import ConflictError, InputError
 from headrace.receipts import LOST, STARTED, all_latest, begun, latest_receipts, write_receipts
 from headrace.status import status_grid
+from jobs import sample
 from schemas.tables import table
 from tests.conftest import LAST, config_of
 from trainer.published import find_days, open_day
@@ -95,6 +96,26 @@ def test_a_run_that_lost_leaves_the_receipt_of_the_winner_standing(copied):
     found = read_days(f"{copied.root}/receipts", days=[LAST]).to_pylist()
     later = [r["status"] for r in found if r["job"] == "labels" and r["revision"] > done.revision]
     assert sorted(later) == sorted([STARTED, LOST])
+
+
+def test_of_two_runs_of_several_days_the_earlier_stops_before_it_writes_over_the_later(spark, copied, monkeypatch):
+    days = [OTHER, LAST]
+    salted = copied.model_copy(update={"sampling": copied.sampling.model_copy(update={"salt": "another"})})
+    others: list = []
+    original = sample.sampled
+
+    def interrupted(*arguments, **named):
+        if not others:
+            others.append(None)
+            others[0] = run_step(lambda: spark, salted, step_named("sample"), days=days)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(sample, "sampled", interrupted)
+    with pytest.raises(ConflictError, match="began later"):
+        run_step(lambda: spark, copied, step_named("sample"), days=days, rebuild=days)
+    later = {r.ds: r for r in others[0].receipts}
+    assert {d: latest_receipts(copied)["sample", d].revision for d in days} == {d: later[d].revision for d in days}
+    assert {d: len(rows(copied, "spine", d)) for d in days} == {d: later[d].rows_out for d in days}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.config import load_config
+from headrace.errors import ConfigError
 from sampling.delays import LIMITS, label_delays
 from sampling.labels import build_labels
 
@@ -45,6 +46,23 @@ def test_what_lands_after_the_maturity_day_labels_nothing(spark):
     assert labels_of(spark, [("like", 10, None, 1)])["label_like"] == 1
     assert labels_of(spark, [("like", 10, None, 2)])["label_like"] == 0
     assert labels_of(spark, [("like", 10, None, 2)], "labels.grace_days=1")["label_like"] == 1
+
+
+def test_each_label_has_the_maturity_day_of_its_own_window(spark):
+    engaged = [("click", 10, None, 3), ("like", 10, None, 3)]
+    row = labels_of(spark, engaged, "labels.windows.like=72h", "labels.implied=report")
+    assert (row["label_click"], row["label_like"]) == (0, 1)
+
+
+def test_an_action_whose_column_is_taken_is_refused():
+    with pytest.raises(ConfigError, match="label_completed"):
+        load_config(
+            TINY,
+            settings=[
+                "labels.windows.completed=1h",
+                "ingest.actions=[click, like, collect, share, follow, comment, watch, completed]",
+            ],
+        )
 
 
 def test_declared_counts_count_each_engagement_once_in_its_window(spark):

@@ -106,6 +106,9 @@ def _check_condition(where: str, condition: Condition, known: Mapping[str, str])
     if kind is None or kind == "timestamp":
         fits = sorted(c for c, k in known.items() if k != "timestamp")
         raise ValueError(f"{where}: found {condition.column!r}, wanted one of {fits}")
+    bits = {"int": 31, "bigint": 63}.get(kind)
+    if bits and any(isinstance(v, int) and not -(1 << bits) <= v < 1 << bits for v in condition.literals):
+        raise ValueError(f"{where}: found {condition.words}, wanted numbers that a column of type {kind} can hold")
     texts = all(isinstance(v, str) for v in condition.literals)
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in condition.literals)
     if not (texts if kind == "string" else numbers):

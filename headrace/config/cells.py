@@ -47,6 +47,11 @@ class Cell:
     quantile: float = 0.0
     part: str = "values"
 
+    @property
+    def kept(self) -> str:
+        """Column of the log whose values are kept; an item's author stands there under the name it has as an entity."""
+        return "author_id" if self.of == "item.author_id" else self.of.replace(".", "_")
+
 
 def group_cells(group: "Group") -> list[Cell]:
     """Every column of a group, in order."""

@@ -176,7 +176,8 @@ def _with_features(layer: dict[str, Any], origins: list[tuple[str, dict[str, Any
             remedy="correct the path, or start from conf/features.yaml",
         )
     loaded = _read(Path(path))
-    origins.insert(0, (path, {"features": loaded}))
+    place = next(n for n, (_, one) in enumerate(origins) if one is layer)
+    origins.insert(place + 1, (path, {"features": loaded}))  # above the file that names it and what that extends
     return {**layer, "features": loaded}
 
 

@@ -73,7 +73,7 @@ def _needed(cell: Cell, types: Mapping[str, str]) -> list[Measure]:
     m, aggregate = cell.metric, cell.aggregate
     count, total = Measure(f"{m}_count", "add", m, "one"), Measure(f"{m}_sum", "add", m, "units")
     kind = types.get(cell.of, "bigint")
-    of = cell.of.replace(".", "_")
+    of = cell.kept
     if aggregate in ("rate", "rate_smoothed", "trend"):
         return [count, Measure(f"{cell.over}_count", "add", cell.over, "one")]
     if aggregate in ("variance", "std"):
@@ -90,8 +90,8 @@ def _needed(cell: Cell, types: Mapping[str, str]) -> list[Measure]:
         "mean": [count, total],
         "min": [Measure(f"{m}_min", "least", m, "units")],
         "max": [Measure(f"{m}_max", "greatest", m, "units")],
-        "first": [Measure(f"{m}_first", "first", m, "units")],
-        "last": [Measure(f"{m}_last", "last", m, "units")],
+        "first": [Measure(f"{m}_earliest", "first", m, "units")],
+        "last": [Measure(f"{m}_latest", "last", m, "units")],
         "recency": [Measure(f"{m}_last_ts", "greatest", m, "moment")],
         "age": [Measure(f"{m}_first_ts", "least", m, "moment")],
         "quantile": [Measure(f"{m}_bucket", "tally", m, "bucket", "bigint")],

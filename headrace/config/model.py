@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
+from headrace.config.columns import label_facts
 from headrace.config.groups import FeaturesConfig
 from headrace.config.sampling import SamplingConfig, SplitConfig
 from headrace.durations import parse_duration
@@ -122,6 +123,12 @@ class LabelsConfig(Strict):
         unknown = sorted(named - set(self.windows))
         if unknown:
             raise ValueError(f"found {unknown} in implies, positive or counts, wanted actions that have a label window")
+        columns = [name for name, _, _ in label_facts(self)]
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"windows: found actions whose columns are {twice} a second time, wanted other action names"
+            )
         zero = sorted(a for a, w in self.windows.items() if w <= timedelta(0))
         if zero or self.watch_window <= timedelta(0):
             raise ValueError(f"found an empty label window {zero or 'watch'}, wanted one above 0")
@@ -130,8 +137,11 @@ class LabelsConfig(Strict):
     @property
     def maturity_days(self) -> int:
         """Days after ds until its labels are final: ceil(longest window / 1 day) + grace (S26)."""
-        longest = max([*self.windows.values(), self.watch_window])
-        return -(-longest // timedelta(days=1)) + self.grace_days
+        return self.days_of(max([*self.windows.values(), self.watch_window]))
+
+    def days_of(self, window: timedelta) -> int:
+        """Days after ds until what a label window of this length holds has landed: ceil(window / 1 day) + grace (S26)."""
+        return -(-window // timedelta(days=1)) + self.grace_days
 
 
 class ContextConfig(Strict):
@@ -209,4 +219,5 @@ class Config(Strict):
         import json
 
         chosen: dict[str, Any] = self.model_dump(mode="json", include=set(parts))
-        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
+        # Mappings in their order: that of groups and columns is the order of columns and of `feature_states`.
+        return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:16]
