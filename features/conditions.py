@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from headrace.config import Condition, Metric
 
-__all__ = ["PAIRED", "bits_of", "by_value", "holds", "log_column", "matches", "sources_of"]
+__all__ = ["PAIRED", "bits_of", "by_value", "compare", "holds", "log_column", "matches", "sources_of"]
 
 PAIRED = (
     "_paired"  # column of the log: whether the row stands for an event together with its impression; null: both ways
@@ -70,7 +70,11 @@ def matches(metrics: Mapping[str, Metric], *, log: Sequence[str]) -> Column:
 
 
 def _test(condition: Condition) -> Column:
-    column = F.col(log_column(condition.column))
+    return compare(F.col(log_column(condition.column)), condition)
+
+
+def compare(column: Column, condition: Condition) -> Column:
+    """The condition on a column; null where the column is."""
     if condition.operator == "in":
         return column.isin(list(condition.literals))
     found: Column = _COMPARE[condition.operator](column, F.lit(condition.literals[0]))

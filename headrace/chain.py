@@ -44,12 +44,18 @@ class Step:
     ----------
     name : str
         Job, command and module under jobs/.
+    spark : bool
+        Whether it needs a session: publishing reads receipts alone.
     """
 
     name: str
+    spark: bool = True
 
 
-STEPS = tuple(Step(n) for n in ("ingest", "tiles", "labels", "sample", "features", "coverage", "publish"))
+STEPS = (
+    *(Step(n) for n in ("ingest", "tiles", "labels", "sample", "features", "coverage")),
+    Step("publish", spark=False),
+)
 SIDE_STEPS = (Step("stats"), Step("state"))  # beside the chain: no training set needs them
 
 
@@ -137,7 +143,7 @@ def run_step(
         for job in sorted({*known.missing, *known.stale}):
             missing, stale = (sorted(found.get(job, ())) for found in (known.missing, known.stale))
             check_built(f"{step.name} {pending[-1]}", job, missing=missing, stale=stale)
-        session = spark()
+        session = spark() if step.spark else None
         with begun(config, [asked[day] for day in pending]) as run, _refusals(run):
             made: dict[date, Receipt] = import_module(f"jobs.{step.name}").build(session, config, pending)
             run.check_newest()

@@ -45,7 +45,7 @@ def _shown(rows: list[dict], days: Sequence[date]) -> Shown:
     shown = Shown(title=f"Label delays, {span}", title_justify="left", header_style="bold", box=SIMPLE)
     columns = [f"{clock}_{name}" for clock in ("happened", "landed") for name in LIMITS]
     for name in ("action", "impressions", *(c.replace("_", " < ") for c in columns)):
-        shown.add_column(name, justify="left" if name == "action" else "right")
+        shown.add_column(name, justify="left" if name == "action" else "right", no_wrap="<" not in name)
     for action in sorted({row["action"] for row in rows}):
         own = [row for row in rows if row["action"] == action]
         whole = sum(row["impressions"] for row in own)

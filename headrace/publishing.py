@@ -10,7 +10,7 @@ from headrace.errors import InputError
 from headrace.freshness import asked_receipt, why_not_done
 from headrace.inputs import Known
 from headrace.manifest import manifest_of, store_manifest
-from headrace.receipts import REFUSED, Receipt, latest_receipts
+from headrace.receipts import Receipt, latest_receipts
 
 __all__ = ["publish_receipts"]
 
@@ -35,38 +35,8 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
     }
     receipts = {}
     for day in days:
-        if config.labels.provisional:
-            raise InputError(
-                f"publish {day}",
-                found="--provisional, or labels.provisional: true",
-                wanted="labels of mature days",
-                remedy=f"headrace run --ds {day} without --provisional",
-            )
-        standing = {job: latest.get((job, day)) for job in _NEEDED}
-        missing = [job for job, receipt in standing.items() if receipt is None or receipt.status == REFUSED]
-        if missing:
-            raise InputError(
-                f"publish {day}",
-                found=f"no receipt of {', '.join(missing)}",
-                wanted="every step done",
-                remedy=f"headrace run --ds {day}",
-            )
-        if "provisional" in latest["labels", day].notes:
-            raise InputError(
-                f"publish {day}",
-                found=f"provisional labels: {latest['labels', day].notes['provisional']}",
-                wanted="labels of a mature day",
-                remedy=f"headrace run --ds {day} without --provisional once that day has landed",
-            )
-        reasons = {job: why_not_done(known, asked_receipt(known, job, day)) for job in _NEEDED}
-        stale = {job: reason for job, reason in reasons.items() if reason}
-        if stale:
-            raise InputError(
-                f"publish {day}",
-                found="; ".join(f"{job}: {reason}" for job, reason in stale.items()),
-                wanted="every step made of what the steps before it hold now",
-                remedy=f"headrace run --ds {day} builds what is stale and publishes",
-            )
+        _check_final(known, day)
+        _check_fresh(known, day)
         built = latest["features", day]
         rows = built.rows_out
         outputs = {**built.outputs, **latest["coverage", day].outputs, **latest["sample", day].outputs}
@@ -88,3 +58,29 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
             },
         )
     return receipts
+
+
+def _check_final(known: Known, day: date) -> None:
+    """Raise InputError where the labels are provisional, or asked to be."""
+    labels = known.receipts.get(("labels", day))
+    note = labels.notes.get("provisional") if labels else None
+    if known.config.labels.provisional or note:
+        raise InputError(
+            f"publish {day}",
+            found=f"provisional labels: {note or '--provisional, or labels.provisional: true'}",
+            wanted="labels of a mature day",
+            remedy=f"headrace run --ds {day} without --provisional once the day is mature",
+        )
+
+
+def _check_fresh(known: Known, day: date) -> None:
+    """Raise InputError where a step before publish is not built, or not of what stands before it now."""
+    reasons = {job: why_not_done(known, asked_receipt(known, job, day)) for job in _NEEDED}
+    found = "; ".join(f"{job}: {reason}" for job, reason in reasons.items() if reason)
+    if found:
+        raise InputError(
+            f"publish {day}",
+            found=found,
+            wanted="every step made of what the steps before it hold now",
+            remedy=f"headrace run --ds {day} builds what is stale and publishes",
+        )

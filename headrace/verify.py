@@ -13,7 +13,6 @@ from headrace import tables
 from headrace.chain import up_to_date
 from headrace.config import Config
 from headrace.errors import GateError, InputError
-from headrace.receipts import latest_receipts
 from schemas.tables import table
 
 __all__ = ["verify_state"]
@@ -25,31 +24,14 @@ def verify_state(spark: SparkSession, config: Config, *, days: Sequence[date], c
     Raises
     ------
     InputError
-        A day has no state.
+        A day has no state that a night may start from.
     GateError
         A state differs from what the tiles say.
     """
-    latest = latest_receipts(config)
-    absent = [day for day in days if ("state", day) not in latest]
-    if absent:
-        raise InputError(
-            f"state of {absent[0]}",
-            found="no receipt of it",
-            wanted="a state to verify",
-            remedy=f"headrace state --ds {absent[0]}",
-        )
+    _check_current(config, days)
     shown = Shown(title="States against a recompute from all tiles", title_justify="left", header_style="bold")
     for name in ("day", "group", "rows", "verdict"):
         shown.add_column(name)
-    current = up_to_date(config, "state")
-    stale = [day for day in days if day not in current]
-    if stale:
-        raise InputError(
-            f"state of {stale[0]}",
-            found="a state of another configuration or version, or of tiles that changed since",
-            wanted="states that a night may start from; others are never used",
-            remedy=f"headrace state --ds {stale[0]} builds it again",
-        )
     wrong = []
     for day in days:
         groups = state_files(config, day=day, states=[])
@@ -70,4 +52,16 @@ def verify_state(spark: SparkSession, config: Config, *, days: Sequence[date], c
             found="other rows than all tiles give",
             wanted="the same content",
             remedy=f"headrace state --ds {max(days)} --days {(max(days) - min(days)).days + 1} --rebuild builds them again",
+        )
+
+
+def _check_current(config: Config, days: Sequence[date]) -> None:
+    current = up_to_date(config, "state")
+    stale = [day for day in days if day not in current]
+    if stale:
+        raise InputError(
+            f"state of {stale[0]}",
+            found="none, or one of another configuration or version, or of tiles that changed since",
+            wanted="states that a night may start from; others are never used",
+            remedy=f"headrace state --ds {stale[0]} builds it",
         )

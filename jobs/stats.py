@@ -1,6 +1,7 @@
 """stats: tiles_<group> -> stats_<group> and priors_<group>, what the end of the day knows of every key."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import partial
 
@@ -16,7 +17,7 @@ from headrace.config import Config
 from headrace.parallel import first_then_rest
 from headrace.receipts import Receipt, latest_receipts
 from schemas.columns import Table
-from schemas.receipts import table_receipts, with_notes
+from schemas.receipts import table_receipts
 from schemas.tables import table
 
 __all__ = ["build"]
@@ -36,16 +37,19 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
         ]
         first_then_rest(calls)
     receipts = table_receipts(spark, config, "stats", names=list(made), days=days)
-    return {day: with_notes({day: one}, _lacking(config, day, days))[day] for day, one in receipts.items()}
+    return _with_lacking(config, receipts)
 
 
-def _lacking(config: Config, day: date, days: list[date]) -> dict[str, str]:
-    """`days_lacking`: earlier days of history without a snapshot of this configuration; a day holds only rows with news."""
-    latest = latest_receipts(config)
+def _with_lacking(config: Config, receipts: dict[date, Receipt]) -> dict[date, Receipt]:
+    """Note as `days_lacking` the earlier days of history without such a snapshot; a day holds only rows with news."""
     start = config.start_ds or date.min
-    history = {d for job, d in latest if job == "ingest" and start <= d < day}
-    lacking = sorted(history - up_to_date(config, "stats") - set(days))
-    return {"days_lacking": " ".join(map(str, lacking))} if lacking else {}
+    history = {ds for job, ds in latest_receipts(config) if job == "ingest" and ds >= start}
+    lacking = sorted(history - up_to_date(config, "stats") - set(receipts))
+    earlier = {day: " ".join(str(ds) for ds in lacking if ds < day) for day in receipts}
+    return {
+        day: replace(r, notes={**r.notes, "days_lacking": earlier[day]}) if earlier[day] else r
+        for day, r in receipts.items()
+    }
 
 
 def _write(

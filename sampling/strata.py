@@ -5,29 +5,21 @@ written to `sampling_plan` before a row is drawn, and rows are drawn by what sta
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
-from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from features.conditions import compare
 from headrace.config import Condition
 from headrace.config.model import LabelsConfig
 from headrace.config.sampling import POSITIVE, SamplingConfig, Stratum
 
 __all__ = ["PlanRow", "is_positive", "solve", "with_stratum"]
 
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 Counts = Mapping[tuple[date, str], tuple[int, int]]
 
 
@@ -68,10 +60,7 @@ def _test(stratum: Stratum, positive: Column) -> Column:
 
 def _holds(condition: Condition, positive: Column) -> Column:
     column = positive.cast("int") if condition.column == POSITIVE else F.col(condition.column)
-    if condition.operator == "in":
-        return column.isin(list(condition.literals))
-    found: Column = _COMPARE[condition.operator](column, F.lit(condition.literals[0]))
-    return found
+    return compare(column, condition)
 
 
 def solve(counts: Counts, sampling: SamplingConfig, *, days: Sequence[date]) -> list[PlanRow]:

@@ -1,6 +1,7 @@
 """One Spark session for the whole run, and a tiny world that has been through the whole chain once."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import date
@@ -59,3 +60,12 @@ def world(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, list
     tiny.write_world(folder / "landing", first=FIRST, days=6)
     config = config_of(folder)
     return config, run_all(spark, config)
+
+
+@pytest.fixture
+def copied(world, tmp_path: Path) -> Config:
+    """The tiny world's tables in a root of their own, to be changed at will."""
+    config, _ = world
+    copy = config_of(tmp_path, f"landing={config.landing}")
+    shutil.copytree(config.root, copy.root)
+    return copy

@@ -14,18 +14,10 @@ from headrace.receipts import LOST, STARTED, all_latest, begun, latest_receipts,
 from headrace.status import status_grid
 from jobs import sample
 from schemas.tables import table
-from tests.conftest import LAST, config_of
+from tests.conftest import LAST
 from trainer.published import find_days, open_day
 
 OTHER = LAST - timedelta(days=1)
-
-
-@pytest.fixture
-def copied(world, tmp_path):
-    config, _ = world
-    copy = config_of(tmp_path, f"landing={config.landing}")
-    shutil.copytree(config.root, copy.root)
-    return copy
 
 
 def rows(config, name: str, day: date) -> list[dict]:

@@ -26,15 +26,6 @@ from trainer.published import published_days
 SPAN = [LAST - timedelta(days=n) for n in reversed(range(DAYS))]
 
 
-@pytest.fixture
-def copied(world, tmp_path):
-    """The tiny world's tables in a root of their own."""
-    config, _ = world
-    copy = config_of(tmp_path, f"landing={config.landing}")
-    shutil.copytree(config.root, copy.root)
-    return copy
-
-
 def states(config, day=LAST) -> dict[str, str]:
     return {step: cell.state for (ds, step), cell in status_grid(config, days=[day]).items() if ds == day}
 

@@ -11,10 +11,9 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
 
-from headrace.delta import read_days
 from headrace.errors import InputError
+from headrace.published import Pinned, pinned_days
 from trainer.rows import day_pieces, read_piece
 
 __all__ = ["FeatureSpec", "PublishedDay", "find_days", "open_day", "published_days"]
@@ -69,11 +68,7 @@ def published_days(root: str) -> list[PublishedDay]:
     InputError
         There is no receipts table, or a published receipt lacks what the trainer needs.
     """
-    best: dict[date, dict] = {}
-    for row in _publish_rows(str(root)):
-        if row["ds"] not in best or row["revision"] > best[row["ds"]]["revision"]:
-            best[row["ds"]] = row
-    return [_published(row) for ds, row in sorted(best.items()) if row["status"] == "published"]
+    return [_published(pinned) for pinned in pinned_days(root).values()]
 
 
 def find_days(root: str, days: Sequence[date]) -> list[PublishedDay]:
@@ -128,31 +123,17 @@ def open_day(
         yield from read_piece(root, pieces[index], columns=columns, batch_rows=batch_rows)
 
 
-def _publish_rows(root: str) -> list[dict]:
-    columns = ["job", "revision", "status", "versions", "outputs", "notes"]
+def _published(pinned: Pinned) -> PublishedDay:
+    notes = pinned.notes
     try:
-        receipts = read_days(f"{root}/receipts", columns=columns)
-    except (DeltaError, OSError, KeyError, pa.ArrowException) as error:
-        raise InputError(
-            f"{root}/receipts",
-            found=" ".join(str(error).split())[:200],
-            wanted="the receipts of a built root",
-            remedy="check --config and its root, or build days first: headrace run",
-        ) from None
-    return [row for row in receipts.to_pylist(maps_as_pydicts="strict") if row["job"] == "publish"]
-
-
-def _published(row: dict) -> PublishedDay:
-    try:
-        notes = row["notes"]
         features = tuple(FeatureSpec(**feature) for feature in json.loads(notes["features"]))
         labels, sampling = json.loads(notes["labels"]), json.loads(notes["sampling"])
-        version, content = int(row["versions"]["training_set"]), row["outputs"]["training_set"]
+        version, content = pinned.versions["training_set"], pinned.outputs["training_set"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"publish receipt of {row['ds']}, revision {row['revision']}",
+            f"publish receipt of {pinned.ds}, revision {pinned.revision}",
             found=f"{type(error).__name__}: {error}",
             wanted="versions and outputs of training_set, and the notes features, labels, sampling",
             remedy="publish the day again: headrace run --rebuild",
         ) from None
-    return PublishedDay(row["ds"], version, content, features, labels, sampling, notes.get("manifest", ""))
+    return PublishedDay(pinned.ds, version, content, features, labels, sampling, notes.get("manifest", ""))
