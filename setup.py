@@ -35,7 +35,8 @@ setup(
     package_data={"conf": ["*.yaml"], "reports": ["templates/*", "static/*"]},
     install_requires=[
         # Spark and Delta move together: delta-spark names the Spark minor it is built for.
-        "pyspark>=4.1.4,<4.2",
+        # Great Expectations imports Spark Connect where it finds pyspark, and ends the process without it.
+        "pyspark[connect]>=4.1.4,<4.2",
         "delta-spark>=4.4.0,<4.5,!=4.4.1",
         "deltalake>=1.6,<2",
         "pyarrow>=21,<27",
@@ -47,13 +48,25 @@ setup(
         "typer>=0.16,<1",
         "rich>=13.9,<16",
         "holidays>=0.80,<1",
+        "great-expectations>=1.24,<1.25",
+        "requests>=2.32,<3",
+        "tenacity>=9,<10",
         "tzdata>=2025.1",
     ],
     extras_require={
         "train": ["torch>=2.5,<3"],
-        "report": ["jinja2>=3.1,<4"],
+        "report": ["jinja2>=3.1,<4", "xlsxwriter>=3.2,<4"],
         "bench": ["duckdb>=1.4,<3", "polars>=1.30,<2", "psutil>=6,<8"],
-        "dev": ["pytest>=8.3,<10", "ruff>=0.14,<1", "mypy>=1.15,<3", "types-PyYAML>=6.0", "psutil>=6,<8"],
+        "dev": [
+            "pytest>=8.3,<10",
+            "ruff>=0.14,<1",
+            "mypy>=1.15,<3",
+            "types-PyYAML>=6.0",
+            "psutil>=6,<8",
+            "playwright>=1.55,<2",
+            "axe-playwright-python>=0.1.4,<1",
+            "openpyxl>=3.1,<4",
+        ],
     },
     entry_points={"console_scripts": ["headrace=headrace.cli:main"]},
 )

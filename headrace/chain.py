@@ -3,10 +3,11 @@
 `headrace run`, the jobs under spark-submit and the DAG all read STEPS from here.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -45,16 +46,19 @@ class Step:
     name : str
         Job, command and module under jobs/.
     spark : bool
-        Whether it needs a session: publishing reads receipts alone.
+        Whether it needs a session: publishing reads receipts and coverage alone.
+    gated : bool
+        Whether it can refuse a day that a person may accept all the same: `build` takes the reason as `accept`.
     """
 
     name: str
     spark: bool = True
+    gated: bool = False
 
 
 STEPS = (
-    *(Step(n) for n in ("ingest", "tiles", "labels", "sample", "features", "coverage")),
-    Step("publish", spark=False),
+    *(Step(n, gated=n == "sample") for n in ("ingest", "tiles", "labels", "sample", "features", "coverage")),
+    Step("publish", spark=False, gated=True),
 )
 SIDE_STEPS = (Step("stats"), Step("state"))  # beside the chain: no training set needs them
 
@@ -129,11 +133,13 @@ def run_step(
     *,
     days: Sequence[date],
     rebuild: Collection[date] = (),
+    accept: str | None = None,
 ) -> StepOutcome:
     """Build the days whose receipt does not already say done with the same inputs, config and code, and those to `rebuild`.
 
     `spark` is called only if there is something to build, so that a run with nothing to do starts no JVM. From the
     first write on a receipt `started` stands until the job is done: what a killed job left is never taken for done.
+    With a reason to `accept` them, days that a gate refuses are done all the same; the reason is on their receipts.
     """
     started = datetime.now(UTC)
     known = Known(config, latest_receipts(config))
@@ -144,11 +150,12 @@ def run_step(
             missing, stale = (sorted(found.get(job, ())) for found in (known.missing, known.stale))
             check_built(f"{step.name} {pending[-1]}", job, missing=missing, stale=stale)
         session = spark() if step.spark else None
-        with begun(config, [asked[day] for day in pending]) as run, _refusals(run):
-            made: dict[date, Receipt] = import_module(f"jobs.{step.name}").build(session, config, pending)
+        build = import_module(f"jobs.{step.name}").build
+        build = partial(build, accept=accept) if step.gated else build
+        with begun(config, [asked[day] for day in pending]) as run, _refusals(run, asked, started):
+            made: dict[date, Receipt] = build(session, config, pending)
             run.check_newest()
-        receipts = [_signed(made[day], asked[day], revision=run.revision_of(day), started=started) for day in pending]
-        receipts = write_receipts(config, receipts)
+        receipts = write_receipts(config, [_signed(made[day], asked[day], run, started) for day in pending])
     seconds = (datetime.now(UTC) - started).total_seconds()
     reasons = {day: why_not_done(known, asked[day]) or "asked for" for day in pending}
     skipped = [day for day in days if day not in pending]
@@ -156,13 +163,15 @@ def run_step(
 
 
 @contextmanager
-def _refusals(run: Run) -> Iterator[None]:
-    """Put down on receipts that a gate refused the days, and why."""
+def _refusals(run: Run, asked: Mapping[date, Receipt], started: datetime) -> Iterator[None]:
+    """Put down on receipts which days a gate refused, and why; other days of the same build are done."""
     try:
         yield
     except GateError as error:
-        notes = {"refused": str(error)}
-        write_receipts(run.config, [replace(receipt, status=REFUSED, notes=notes) for receipt in run.receipts])
+        refused = [receipt for receipt in run.receipts if receipt.ds not in error.made]
+        notes = {r.ds: {"refused": str(error), **error.notes.get(r.ds, {})} for r in refused}
+        done = [_signed(made, asked[day], run, started) for day, made in error.made.items()]
+        write_receipts(run.config, [*done, *(replace(r, status=REFUSED, notes=notes[r.ds]) for r in refused)])
         raise
 
 
@@ -179,9 +188,9 @@ def up_to_date(config: Config, name: str) -> set[date]:
     return {day for day in days if done(known, asked_receipt(known, name, day))}
 
 
-def _signed(made: Receipt, asked: Receipt, *, revision: int, started: datetime) -> Receipt:
+def _signed(made: Receipt, asked: Receipt, run: Run, started: datetime) -> Receipt:
     facts = {
-        "revision": revision,
+        "revision": run.revision_of(asked.ds),
         "fingerprint": asked.fingerprint,
         "inputs": asked.inputs,
         "config_hash": asked.config_hash,

@@ -24,7 +24,7 @@ PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's
     "sample": ("timezone", "labels", "sampling", "split"),
     "features": ("timezone", "country", "features", "profiles", "context"),
     "coverage": ("coverage", "features", "profiles", "context"),
-    "publish": ("features", "labels", "sampling", "split"),
+    "publish": ("features", "labels", "sampling", "split", "gates"),
 }
 
 

@@ -9,9 +9,11 @@ import typer
 from rich.console import Console
 
 from headrace import __version__
+from headrace.chain import step_named
 from headrace.cli_days import add_day_commands
 from headrace.cli_features import features_app
 from headrace.cli_options import (
+    AcceptOption,
     ConfigOption,
     DayOption,
     DaysOption,
@@ -19,7 +21,9 @@ from headrace.cli_options import (
     RebuildOption,
     SetOption,
     console,
+    reason_of,
     settings_of,
+    without_accept,
 )
 from headrace.errors import HeadraceError
 
@@ -65,13 +69,14 @@ def run(
     set_: SetOption = None,
     rebuild: RebuildOption = False,
     provisional: ProvisionalOption = False,
+    accept: AcceptOption = None,
 ) -> None:
     """Build days, ingest to publish; what receipts say is done with the same inputs and config is skipped."""
     from headrace.config import load_config
     from headrace.run import run_chain
 
     settled = load_config(config, settings=settings_of(set_, provisional=provisional))
-    run_chain(settled, ds=ds.date(), days=days, rebuild=rebuild, console=console())
+    run_chain(settled, ds=ds.date(), days=days, rebuild=rebuild, accept=reason_of(accept), console=console())
 
 
 def _step_command(name: str, text: str) -> None:
@@ -82,15 +87,20 @@ def _step_command(name: str, text: str) -> None:
         set_: SetOption = None,
         rebuild: RebuildOption = False,
         provisional: ProvisionalOption = False,
+        accept: AcceptOption = None,
     ) -> None:
         from headrace.config import load_config
         from headrace.run import run_one
 
         settled = load_config(config, settings=settings_of(set_, provisional=provisional))
-        run_one(settled, name, ds=ds.date(), days=days, rebuild=rebuild, console=console())
+        reason = reason_of(accept)
+        run_one(settled, name, ds=ds.date(), days=days, rebuild=rebuild, accept=reason, console=console())
 
     command.__doc__ = text
-    app.command(name, epilog=f"example: headrace {name} --ds 2024-05-07", rich_help_panel="Steps of the chain")(command)
+    panel, example = "Steps of the chain", f"example: headrace {name} --ds 2024-05-07"
+    if not step_named(name).gated:  # only a step with a gate has something to accept
+        command = without_accept(command)
+    app.command(name, epilog=example, rich_help_panel=panel)(command)
 
 
 for _name, _text in {
@@ -101,7 +111,7 @@ for _name, _text in {
     "labels": "Mature impressions to labels.",
     "sample": "Labels to the spine: negatives downsampled, the rate on every row.",
     "coverage": "Six states of every feature in every slice.",
-    "publish": "Pin the training set's version for consumers.",
+    "publish": "Hold the day against its gates, then pin the training set's version for consumers.",
 }.items():
     _step_command(_name, _text)
 

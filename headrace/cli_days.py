@@ -22,6 +22,7 @@ def add_day_commands(app: typer.Typer) -> None:
         (rebuild, "headrace rebuild manifest.json --landing copy/landing --root copy/tables"),
         (prune, "headrace prune --yes"),
         (verify, "headrace verify --ds 2024-05-07"),
+        (gates, "headrace gates --ds 2024-05-07"),
         (unpublish, 'headrace unpublish --ds 2024-05-07 --reason "clicks logged twice"'),
     ):
         app.command(epilog=f"example: {example}", rich_help_panel=_PANEL)(command)
@@ -48,6 +49,21 @@ def status(
     settled = load_config(config, settings=set_ or ())
     chosen = days_to_show(settled, last=ds.date() if ds else None, days=days)
     show_status(settled, days=chosen, console=console())
+
+
+def gates(
+    ds: DayOption,
+    days: DaysOption = 1,
+    docs: Annotated[Path | None, typer.Option(help="Folder for Great Expectations' Data Docs.")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Hold days against their gates without publishing them: what fails, by how much, since when. Exit 3 if critical."""
+    from headrace.config import load_config
+    from headrace.gating import show_gates
+
+    settled = load_config(config, settings=set_ or ())
+    show_gates(settled, days=_span(ds, days), docs=docs, console=console())
 
 
 def delays(ds: DayOption, days: DaysOption = 1, config: ConfigOption = None, set_: SetOption = None) -> None:

@@ -1,13 +1,19 @@
 """Options and the console that commands share."""
 
+import functools
+import inspect
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from headrace.errors import ConfigError
+
 __all__ = [
+    "AcceptOption",
     "ConfigOption",
     "DayOption",
     "DaysOption",
@@ -15,7 +21,9 @@ __all__ = [
     "RebuildOption",
     "SetOption",
     "console",
+    "reason_of",
     "settings_of",
+    "without_accept",
 ]
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (default: local.yaml).")]
@@ -25,6 +33,12 @@ DaysOption = Annotated[int, typer.Option("--days", min=1, help="Number of days t
 RebuildOption = Annotated[bool, typer.Option("--rebuild", help="Build again even if nothing changed.")]
 ProvisionalOption = Annotated[
     bool, typer.Option("--provisional", help="Label days that are not mature yet; they cannot be published.")
+]
+AcceptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--accept", metavar="REASON", help="Go on although a gate refuses the day; the reason is put on the receipt."
+    ),
 ]
 
 
@@ -37,3 +51,31 @@ def console() -> Console:
 def settings_of(set_: list[str] | None, *, provisional: bool = False) -> list[str]:
     """--set, and what the flags set."""
     return [*(set_ or ()), *(["labels.provisional=true"] if provisional else [])]
+
+
+def reason_of(accept: str | None) -> str | None:
+    """The reason given with --accept.
+
+    Raises
+    ------
+    ConfigError
+        It is blank: a receipt would say nothing.
+    """
+    if accept is not None and not accept.strip():
+        raise ConfigError(
+            "--accept", found="a blank reason", wanted="why the day is taken all the same", remedy="say it"
+        )
+    return accept
+
+
+def without_accept(command: Callable[..., None]) -> Callable[..., None]:
+    """The same command without its option --accept."""
+    signature = inspect.signature(command)
+    kept = [p for name, p in signature.parameters.items() if name != "accept"]
+
+    @functools.wraps(command)
+    def plain(**given: Any) -> None:
+        command(**given)
+
+    plain.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return plain

@@ -6,6 +6,8 @@ Each class carries the exit code of the command line (docs/design.md, section 11
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
+from typing import Any
 
 __all__ = ["ConfigError", "ConflictError", "GateError", "HeadraceError", "InputError", "told_by_tasks"]
 
@@ -39,9 +41,20 @@ class ConfigError(HeadraceError):
 
 
 class GateError(HeadraceError):
-    """A gate refused the day (exit 3)."""
+    """A gate refused the day (exit 3).
+
+    Attributes
+    ----------
+    made : receipts by day of the days of the same build that were not refused
+    notes : day -> notes for the receipt of a day that was; without, the message itself
+    """
 
     exit_code = 3
+
+    def __init__(self, what: str, *, found: str, wanted: str, remedy: str) -> None:
+        super().__init__(what, found=found, wanted=wanted, remedy=remedy)
+        self.made: dict[date, Any] = {}
+        self.notes: dict[date, dict[str, str]] = {}
 
 
 class InputError(HeadraceError):

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from headrace.chain import run_step, step_named
-from headrace.cli_options import settings_of
+from headrace.cli_options import reason_of, settings_of
 from headrace.config import load_config
 from headrace.days import day_range
 from headrace.errors import HeadraceError
@@ -45,6 +45,8 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--rebuild", action="store_true", help="build again even if nothing changed")
     parser.add_argument("--provisional", action="store_true", help="label days that are not mature yet")
+    if step_named(name).gated:
+        parser.add_argument("--accept", metavar="REASON", help="go on although a gate refuses the day, and say why")
     given = parser.parse_args(arguments)
     try:
         from headrace.session import spark_session
@@ -57,6 +59,7 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
             step_named(name),
             days=days,
             rebuild=days if given.rebuild else [],
+            accept=reason_of(getattr(given, "accept", None)),
         )
     except HeadraceError as error:
         print(error, file=sys.stderr)

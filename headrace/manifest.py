@@ -32,7 +32,13 @@ __all__ = [
 ]
 
 FORMAT = 1
-_PLACES = ("root", "landing", "spark", "train")  # parts of a configuration that say where and how fast, not what
+_PLACES = (
+    "root",
+    "landing",
+    "spark",
+    "train",
+    "alerts",
+)  # parts of a configuration that say where and how fast, not what
 _DAY_JOBS = ("labels", "sample", "features", "coverage")
 _HISTORY_JOBS = ("ingest", "tiles")
 _LIBRARIES = ("pyspark", "delta-spark", "deltalake", "pyarrow", "numpy", "pandas", "holidays", "tzdata")

@@ -1,13 +1,14 @@
 """Publishing: what a published day promises its readers, as one receipt."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 
 from headrace.config import Config, feature_columns
-from headrace.errors import InputError
+from headrace.errors import GateError, InputError
 from headrace.freshness import asked_receipt, why_not_done
+from headrace.gating import explain, gate_day, gate_notes
 from headrace.inputs import Known
 from headrace.manifest import manifest_of, store_manifest
 from headrace.receipts import Receipt, latest_receipts
@@ -17,16 +18,26 @@ __all__ = ["publish_receipts"]
 _NEEDED = ("labels", "sample", "features", "coverage")
 
 
-def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Receipt]:
+def publish_receipts(config: Config, *, days: Sequence[date], accept: str | None = None) -> dict[date, Receipt]:
     """One receipt a day with status `published`: versions, hashes, and what the trainer must know.
+
+    Parameters
+    ----------
+    accept : reason for which days are published although a critical gate refuses them
 
     Raises
     ------
     InputError
         A step before it has no receipt for the day or is stale, or the day's labels are provisional.
+    GateError
+        A critical gate refuses a day and nobody accepted it; days that pass are in its `made`.
     """
     latest = latest_receipts(config)
     known = Known(config, latest)
+    for day in days:
+        _check_final(known, day)
+        _check_fresh(known, day)
+    refused: dict[date, GateError] = {}
     features = [{k: v for k, v in asdict(f).items() if k != "definition"} for f in feature_columns(config)]
     labels = {
         "positive": config.labels.positive,
@@ -35,8 +46,10 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
     }
     receipts = {}
     for day in days:
-        _check_final(known, day)
-        _check_fresh(known, day)
+        verdict = gate_day(config, day, accept=accept)
+        if verdict.critical and accept is None:
+            refused[day] = explain(config, verdict)
+            continue
         built = latest["features", day]
         rows = built.rows_out
         outputs = {**built.outputs, **latest["coverage", day].outputs, **latest["sample", day].outputs}
@@ -55,9 +68,24 @@ def publish_receipts(config: Config, *, days: Sequence[date]) -> dict[date, Rece
                 "sampling": json.dumps(config.sampling.model_dump(mode="json")),
                 "manifest": store_manifest(config, manifest_of(config, day, receipts=latest)),
                 "split": json.dumps(config.split and config.split.model_dump(mode="json")),
+                **gate_notes(verdict, accept=accept),
             },
         )
+    if refused:
+        raise _refusal(refused, receipts)
     return receipts
+
+
+def _refusal(refused: Mapping[date, GateError], receipts: dict[date, Receipt]) -> GateError:
+    """The first day's refusal, with what became of the other days."""
+    first, *others = refused
+    error = refused[first]
+    if others:
+        found = f"{error.found}\n          refused as well: {', '.join(map(str, others))}"
+        error = GateError(error.what, found=found, wanted=error.wanted, remedy=error.remedy)
+    error.made = dict(receipts)
+    error.notes = {day: {"refused": own.found} for day, own in refused.items()}
+    return error
 
 
 def _check_final(known: Known, day: date) -> None:

@@ -32,7 +32,9 @@ def _session(config: Config) -> Callable[[], "SparkSession"]:
     return start
 
 
-def run_chain(config: Config, *, ds: date, days: int, rebuild: bool, console: Console) -> list[StepOutcome]:
+def run_chain(
+    config: Config, *, ds: date, days: int, rebuild: bool, console: Console, accept: str | None = None
+) -> list[StepOutcome]:
     """Build `days` days that end with `ds`, ingest to publish, and say what was done and what was not needed."""
     plan = plan_run(config, ds=ds, days=days)
     outcomes = []
@@ -41,7 +43,7 @@ def run_chain(config: Config, *, ds: date, days: int, rebuild: bool, console: Co
         if step.name == "publish":
             chosen = publishable(config, chosen, console=console)
         again = plan.days if rebuild else []
-        outcomes.append(_show_step(config, step.name, chosen, rebuild=again, console=console))
+        outcomes.append(_show_step(config, step.name, chosen, rebuild=again, accept=accept, console=console))
     console.print(summary(config, plan.days, outcomes))
     return outcomes
 
@@ -62,20 +64,24 @@ def publishable(config: Config, days: list[date], *, console: Console) -> list[d
     return [day for day in days if day not in withdrawn]
 
 
-def run_one(config: Config, name: str, *, ds: date, days: int, rebuild: bool, console: Console) -> StepOutcome:
+def run_one(
+    config: Config, name: str, *, ds: date, days: int, rebuild: bool, console: Console, accept: str | None = None
+) -> StepOutcome:
     """Build one step for `days` days that end with `ds`."""
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
-    return _show_step(config, name, chosen, rebuild=chosen if rebuild else [], console=console)
+    return _show_step(config, name, chosen, rebuild=chosen if rebuild else [], accept=accept, console=console)
 
 
-def _show_step(config: Config, name: str, days: list[date], *, rebuild: list[date], console: Console) -> StepOutcome:
+def _show_step(
+    config: Config, name: str, days: list[date], *, rebuild: list[date], accept: str | None, console: Console
+) -> StepOutcome:
     step = step_named(name)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     if not console.is_terminal:
         console.print(f"{name:<9} {_span(days)} ...")
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task(f"{name}: {_span(days)}")
-        outcome = run_step(_session(config), config, step, days=days, rebuild=rebuild)
+        outcome = run_step(_session(config), config, step, days=days, rebuild=rebuild, accept=accept)
     rows = sum(r.rows_out for r in outcome.receipts)
     built = f"built {_span(outcome.built)}: {rows:,} rows out, {outcome.seconds:.1f} s" if outcome.built else ""
     refused = sum(r.rows_quarantined for r in outcome.receipts)

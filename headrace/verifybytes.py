@@ -19,11 +19,12 @@ from headrace.delta import delta_files, is_table
 from headrace.errors import GateError, HeadraceError, InputError
 from headrace.receipts import REFUSED, STARTED, WITHDRAWN, Receipt, all_latest, check_accounting
 from headrace.rowhash import content_hash_of, rows_of
+from schemas.coverage import UNHASHED
 
 __all__ = ["verify_days"]
 
 _ACCOUNT = "rows in = out + set aside"
-_UNHASHED = {"coverage": ("mean", "std")}  # jobs/coverage.py: moments are floats and stay out
+_UNHASHED = {"coverage": UNHASHED}
 _UNTRUSTED = (STARTED, REFUSED, WITHDRAWN)  # receipts that promise nothing of what the tables hold
 _UNREADABLE = (DeltaError, OSError, KeyError, ValueError, OverflowError, InputError, pa.ArrowException)
 

@@ -1,4 +1,4 @@
-"""publish: a receipt that pins the training set's version; consumers read published days only."""
+"""publish: the gates, then a receipt that pins the training set's version; consumers read published days only."""
 
 from datetime import date
 
@@ -12,9 +12,11 @@ from headrace.receipts import Receipt
 __all__ = ["build"]
 
 
-def build(_spark: SparkSession | None, config: Config, days: list[date]) -> dict[date, Receipt]:
-    """Read the day's receipts, pin what they wrote."""
-    return publish_receipts(config, days=days)
+def build(
+    _spark: SparkSession | None, config: Config, days: list[date], *, accept: str | None = None
+) -> dict[date, Receipt]:
+    """Hold the day against the gates, read its receipts, pin what they wrote."""
+    return publish_receipts(config, days=days, accept=accept)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """sample: labels -> sampling_plan, then the spine with a rate on every row, and sampling_rates."""
 
+from dataclasses import asdict
 from datetime import date
 
 from pyspark.sql import SparkSession
@@ -8,22 +9,23 @@ from headrace.job import main
 from headrace import tables
 from headrace.config import Config
 from headrace.receipts import Receipt
-from sampling.assemble import check_rates, sample_receipts, sampled, sampling_plan, seen_counts
+from sampling.assemble import check_rates, realised_rates, sample_receipts, sampled, sampling_plan, seen_counts
 from schemas.tables import table
 
 __all__ = ["build"]
 
 
-def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
+def build(spark: SparkSession, config: Config, days: list[date], *, accept: str | None = None) -> dict[date, Receipt]:
     """Solve and write the rates, draw and write rows; the rates are checked against what was committed."""
     seen = seen_counts(spark, config, days=days)
     plan = sampling_plan(spark, config, seen, days=days)
     tables.write_days(plan, config, table(config, "sampling_plan"), days=days, gather=True)
     spine = sampled(spark, config, days=days)
     tables.write_days(spine, config, table(config, "spine"), days=days, gather=True)
-    rates = check_rates(spark, config, seen, days=days)
-    tables.write_days(rates, config, table(config, "sampling_rates"), days=days, gather=True)
-    return sample_receipts(spark, config, days=days)
+    rates = realised_rates(spark, config, seen, days=days)
+    frame = spark.createDataFrame([asdict(row) for row in rates], table(config, "sampling_rates").schema)
+    tables.write_days(frame, config, table(config, "sampling_rates"), days=days, gather=True)
+    return check_rates(rates, sample_receipts(spark, config, days=days), accept=accept)
 
 
 if __name__ == "__main__":

@@ -1,168 +1,236 @@
-"""Coverage: one row per ds x feature x slice x value, the six states in rows and in weight (S31 to S34).
+"""Coverage: one row per ds x feature x slice x value (S31 to S34, S41), in two scans of the training set.
 
-One scan of the training set counts every feature in every slice at once; a second, narrow one finds the largest values
-of each slice. Weights are summed in integer microunits, so the result does not depend on the order of rows.
+The first, of the columns that traffic is cut by, finds the values with most of it; the second reads every feature once,
+column by column, and counts it in all slices (reports.count). What tasks counted meets by feature, with the reference days.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Window
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
-from features.states import STATES
-from headrace.config import Feature
+from headrace import tables
+from headrace.arrowfiles import OpenPart, file_tasks, open_parts
+from headrace.config import Config, Feature, feature_columns, slices_of
+from headrace.errors import InputError, told_by_tasks
+from headrace.exchange import PACKED_SCHEMA, exchange, one_array, pack, unpack
+from reports.count import Chunk, count_chunk
+from reports.history import Seen, history_columns
+from reports.parts import merge
+from reports.rows import KEPT_TEXTS, PART_COLUMNS, codes_of, coverage_rows, group_of, parts_of_rows
+from reports.slices import Cut, cuts_of
+from schemas.coverage import COVERAGE
 
 __all__ = ["build_coverage"]
 
-OTHER = "(other)"
-_UNITS = 1e6
-_PARTIAL = (
-    "ds date, feature int, slice string, value string, "
-    + ", ".join(f"r_{s} bigint, w_{s} bigint" for s in STATES)
-    + ", n double, s1 double, s2 double, low double, high double"
-)
-_PARTIAL_ARROW = pa.schema(
-    [("ds", pa.date32()), ("feature", pa.int32()), ("slice", pa.string()), ("value", pa.string())]
-    + [(f"{k}_{s}", pa.int64()) for s in STATES for k in ("r", "w")]
-    + [(c, pa.float64()) for c in ("n", "s1", "s2", "low", "high")]
-)
+_CELLS_PER_CHUNK = 1 << 27
+_MOST_ROWS = 1 << 20
+_BYTES_PER_PART, _BYTES_PER_TASK = 500, 64 << 20
+_EPOCH = date(1970, 1, 1)
+_Batches = Iterable[pa.RecordBatch]
+_Step = Callable[[_Batches], Iterator[pa.RecordBatch]]
 
 
-@dataclass(frozen=True)
-class _Slice:
-    name: str
-    values: frozenset[str]
+def build_coverage(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:
+    """The coverage table of `days`, from the training set and the coverage of the days before."""
+    features = feature_columns(config)
+    files = tables.files(config, "training_set", days=days)
+    with told_by_tasks():
+        kept = _largest(spark, config, days=days)
+    cuts = {(day - _EPOCH).days: _cuts(config, features, kept.get(day, {})) for day in days}
+    partitions = _partitions(spark, config, rows=sum(file.rows for file in files), cuts=cuts)
+    tasks = file_tasks(spark, {"training_set": files})
+    counted = tasks.frame.mapInArrow(_counter(tasks.pieces, features, cuts, partitions), PACKED_SCHEMA)
+    first, last = min(days) - timedelta(days=config.coverage.reference_days), max(days)
+    earlier = [file for file in tables.files(config, "coverage") if first <= file.ds < last and file.ds not in days]
+    sources = [counted]
+    if earlier:
+        known = file_tasks(spark, {"coverage": earlier})
+        sources.append(known.frame.mapInArrow(_reader(known.pieces, features, partitions), PACKED_SCHEMA))
+    finish = _finisher(features, days=days, reference_days=config.coverage.reference_days)
+    return exchange(sources, partitions=partitions).mapInArrow(finish, COVERAGE.schema)
 
 
-def build_coverage(
-    training: DataFrame, features: Sequence[Feature], *, slices: Sequence[str], max_values: int
-) -> DataFrame:
-    """The coverage table of every day in `training`."""
-    cuts = [_Slice(name, _largest(training, name, max_values)) for name in slices]
-    used = dict.fromkeys(["ds", "sample_weight", "feature_states", *slices, *[f.name for f in features]])
-    counted = training.select(*used).mapInArrow(_counter(list(features), cuts), _PARTIAL)
-    sums = [F.sum(c).alias(c) for c in _PARTIAL_ARROW.names[4:-2]]
-    merged = counted.groupBy("ds", "feature", "slice", "value").agg(
-        *sums, F.min("low").alias("low"), F.max("high").alias("high")
+def _largest(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[date, dict[str, list[str]]]:
+    """Values of each slice that counts values, with the most weight on each day, greatest first: one narrow scan."""
+    own = {s.name: s for s in slices_of(config) if s.column and not s.edges}
+    most = {name: s.top or config.coverage.max_slice_values for name, s in own.items()}
+    training = tables.read(spark, config, "training_set", days=days)
+    found: dict[date, dict[str, list[str]]] = {}
+    if not own:
+        return found
+    pairs = F.array(
+        *[F.struct(F.lit(n).alias("slice"), F.col(str(s.column)).cast("string").alias("value")) for n, s in own.items()]
     )
-    names = F.array(*[F.lit(f.name) for f in features])
-    return merged.select("ds", names[F.col("feature")].alias("feature"), "slice", "value", *_final_columns())
-
-
-def _largest(training: DataFrame, name: str, most: int) -> frozenset[str]:
-    """Values of a slice with the most weight on any day; bounded by `most` a day."""
-    weights = training.groupBy("ds", F.col(name).cast("string").alias("value")).agg(F.sum("sample_weight").alias("w"))
-    rank = F.row_number().over(Window.partitionBy("ds").orderBy(F.desc("w"), "value"))
-    rows = (
-        weights.where("value IS NOT NULL")
-        .withColumn("rank", rank)
-        .where(F.col("rank") <= most)
-        .select("value")
-        .distinct()
+    units = F.sum(F.round(F.col("sample_weight") * 1e6).cast("bigint")).alias("units")
+    weights = (
+        training.select("ds", "sample_weight", F.explode(pairs).alias("at"))
+        .groupBy("ds", "at.slice", "at.value")
+        .agg(units)
     )
-    return frozenset(row["value"] for row in rows.limit(most * 400).collect())
+    rank = F.row_number().over(Window.partitionBy("ds", "slice").orderBy(F.desc("units"), "value"))
+    ranked = weights.where("value IS NOT NULL").withColumn("rank", rank).where(F.col("rank") <= max(most.values()))
+    for row in ranked.orderBy("rank").collect():  # at most slices x values a day
+        if row["rank"] <= most[row["slice"]]:
+            found.setdefault(row["ds"], {}).setdefault(row["slice"], []).append(row["value"])
+    return found
 
 
-def _final_columns() -> list[Column]:
-    rows = sum((F.col(f"r_{s}") for s in STATES[1:]), F.col(f"r_{STATES[0]}"))
-    units = sum((F.col(f"w_{s}") for s in STATES[1:]), F.col(f"w_{STATES[0]}"))
-    mean = F.try_divide(F.col("s1"), F.col("n"))
-    spread = F.sqrt(F.greatest(F.try_divide(F.col("s2"), F.col("n")) - mean * mean, F.lit(0.0)))
-    covered = F.try_divide((F.col("w_real") + F.col("w_true_zero")).cast("double"), units.cast("double"))
-    return [
-        rows.alias("rows"),
-        (units / _UNITS).alias("weight"),
-        *[F.col(f"r_{s}").alias(f"rows_{s}") for s in STATES],
-        *[(F.col(f"w_{s}") / _UNITS).alias(f"weight_{s}") for s in STATES],
-        covered.alias("coverage"),
-        mean.alias("mean"),
-        spread.alias("std"),
-        F.col("low").alias("min"),
-        F.col("high").alias("max"),
-    ]
+def _cuts(config: Config, features: Sequence[Feature], kept: Mapping[str, Sequence[str]]) -> list[Cut]:
+    entities = {name: group.entity for name, group in config.features.groups.items() if group.segment is None}
+    return cuts_of(slices_of(config), features, entities=entities, kept=kept)
+
+
+def _partitions(spark: SparkSession, config: Config, *, rows: int, cuts: Mapping[int, Sequence[Cut]]) -> int:
+    """Tasks that put counts together, so that one holds about 64 MB of them; a feature is never split."""
+    features = len(feature_columns(config))
+    chunks = rows // _chunk_rows(features) + len(cuts) * (1 + config.coverage.reference_days)
+    values = max((sum(len(cut.values) for cut in own) for own in cuts.values()), default=0) + 1
+    wanted = features * chunks * values * _BYTES_PER_PART // _BYTES_PER_TASK
+    return int(max(1, min(features, max(wanted, spark.sparkContext.defaultParallelism))))
+
+
+def _chunk_rows(features: int) -> int:
+    return max(min(_CELLS_PER_CHUNK // max(features, 1), _MOST_ROWS), 1)
+
+
+@dataclass
+class _Columns:
+    """Columns of some row groups of a file, read when asked for; those that slices ask for are kept."""
+
+    part: OpenPart
+    groups: list[int]
+
+    def __call__(self, name: str) -> pa.Array:
+        """One column as one array.
+
+        Raises
+        ------
+        InputError
+            The file lacks it.
+        """
+        if name not in self.part.file.schema_arrow.names:
+            raise InputError(
+                f"training_set, day {_EPOCH + timedelta(days=self.part.ds_number)}",
+                found=f"files without the column {name}",
+                wanted="every feature that the configuration declares",
+                remedy="the configuration changed since: headrace features --rebuild for that day",
+            )
+        table = self.part.file.read_row_groups(self.groups, columns=[name], use_threads=False)
+        return one_array(table.unify_dictionaries().column(name))
 
 
 def _counter(
-    features: list[Feature], cuts: list[_Slice]
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if batch.num_rows:
-                yield from _count_batch(batch, features, cuts)
+    pieces: Sequence, features: Sequence[Feature], cuts: Mapping[int, Sequence[Cut]], partitions: int
+) -> _Step:
+    texts = [feature.name for feature in features if feature.type == "string"]
+
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        for part in open_parts(batches, pieces, dictionaries=texts):
+            for groups in _chunks(part, most=_chunk_rows(len(features))):
+                chunk = _chunk(part, _Columns(part, groups), len(features))
+                for table in count_chunk(chunk, features, cuts[part.ds_number]):
+                    yield from pack(table, key="feature", tag="counted", partitions=partitions)
 
     return run
 
 
-def _count_batch(batch: pa.RecordBatch, features: list[Feature], cuts: list[_Slice]) -> Iterator[pa.RecordBatch]:
-    weights = np.asarray(batch.column("sample_weight").to_numpy(zero_copy_only=False))
-    units = np.rint(weights * _UNITS).astype(np.int64)
-    joined = b"".join(batch.column("feature_states").to_pylist())
-    states = np.frombuffer(joined, dtype=np.uint8).reshape(batch.num_rows, len(features))
-    numbers = _numbers(batch, features, states)
-    days = batch.column("ds").cast(pa.int32()).to_numpy(zero_copy_only=False)
-    for cut in [None, *cuts]:
-        labels = pa.array(["all"] * len(days)) if cut is None else _values(batch, cut)
-        encoded = labels.dictionary_encode(null_encoding="encode")
-        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        packed = days.astype(np.int64) * len(encoded.dictionary) + codes
-        order = np.argsort(packed, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(packed[order]) != 0])
-        heads = order[starts]
-        where = (days[heads], encoded.dictionary.take(pa.array(codes[heads])))
-        yield _partial("all" if cut is None else cut.name, where, order, starts, units, weights, states, numbers)
+def _chunks(part: OpenPart, *, most: int) -> Iterator[list[int]]:
+    """Row groups that are read together."""
+    held, rows = list[int](), 0
+    for group in part.groups:
+        size = part.file.metadata.row_group(group).num_rows
+        if held and rows + size > most:
+            yield held
+            held, rows = [], 0
+        held.append(group)
+        rows += size
+    if rows:
+        yield held
 
 
-def _values(batch: pa.RecordBatch, cut: _Slice) -> pa.Array:
-    text = batch.column(cut.name).cast(pa.string())
-    return pa.array([v if v is None or v in cut.values else OTHER for v in text.to_pylist()], pa.string())
+def _chunk(part: OpenPart, read: _Columns, features: int) -> Chunk:
+    weights = np.asarray(read("sample_weight").to_numpy())
+    marks = read("feature_states")
+    if pc.any(pc.not_equal(pc.binary_length(marks), features)).as_py():
+        raise InputError(
+            f"training_set, day {_EPOCH + timedelta(days=part.ds_number)}",
+            found="states of another number of features",
+            wanted=f"{features}, as the configuration declares",
+            remedy="the configuration changed since: headrace features --rebuild for that day",
+        )
+    flat = np.frombuffer(marks.buffers()[2], np.uint8, count=len(marks) * features, offset=_first_byte(marks))
+    return Chunk(part.ds_number, np.ascontiguousarray(flat.reshape(-1, features).T), weights, read)
 
 
-def _numbers(batch: pa.RecordBatch, features: list[Feature], states: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Values (N, F) of measured numbers; NaN elsewhere, so that defaults and text stay out of the moments."""
-    values = np.full(states.shape, np.nan)
-    for position, feature in enumerate(features):
-        if feature.type in ("bigint", "double", "int"):
-            column = batch.column(feature.name).cast(pa.float64())
-            values[:, position] = column.to_numpy(zero_copy_only=False)
-    values[states > 1] = np.nan
-    values[~np.isfinite(values)] = np.nan
-    return values
+def _first_byte(marks: pa.Array) -> int:
+    """Where the first value lies; the values stand one after the other."""
+    offsets = np.frombuffer(marks.buffers()[1], np.int32)
+    return int(offsets[marks.offset])
 
 
-def _partial(
-    name: str,
-    where: tuple[NDArray[np.int32], pa.Array],
-    order: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    units: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    states: NDArray[np.uint8],
-    numbers: NDArray[np.float64],
-) -> pa.RecordBatch:
-    """Sums of every (day, value) of one slice, for every feature: V x F rows."""
-    days, values = where
-    n_features = states.shape[1]
-    arranged, unit = states[order], units[order][:, None]
-    columns: list[pa.Array] = [
-        pa.array(np.repeat(days, n_features), pa.int32()).cast(pa.date32()),
-        pa.array(np.tile(np.arange(n_features, dtype=np.int32), len(days))),
-        pa.array([name] * (len(days) * n_features)),
-        values.take(pa.array(np.repeat(np.arange(len(days)), n_features))),
-    ]
-    for state in range(len(STATES)):
-        is_state = arranged == state
-        columns.append(pa.array(np.add.reduceat(is_state, starts, axis=0, dtype=np.int64).ravel()))
-        columns.append(pa.array(np.add.reduceat(is_state * unit, starts, axis=0).ravel()))
-    x, w = numbers[order], weights[order][:, None]
-    have = ~np.isnan(x)
-    x0 = np.where(have, x, 0.0)
-    for term in (have * w, w * x0, w * x0 * x0):
-        columns.append(pa.array(np.add.reduceat(term, starts, axis=0).ravel()))
-    low = np.minimum.reduceat(np.where(have, x, np.inf), starts, axis=0).ravel()
-    high = np.maximum.reduceat(np.where(have, x, -np.inf), starts, axis=0).ravel()
-    columns += [pa.array(low, mask=np.isinf(low)), pa.array(high, mask=np.isinf(high))]
-    return pa.RecordBatch.from_arrays(columns, schema=_PARTIAL_ARROW)
+def _reader(pieces: Sequence, features: Sequence[Feature], partitions: int) -> _Step:
+    """Coverage of earlier days, to where their features are put together; what changed its type is left out."""
+    number = {(feature.name, feature.type): i for i, feature in enumerate(features)}
+
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        for part in open_parts(batches, pieces):
+            if not {*PART_COLUMNS} - {"ds"} <= {*part.file.schema_arrow.names}:
+                continue  # counted by a version that kept less
+            for table in part.tables([name for name in PART_COLUMNS if name != "ds"]):
+                kinds = zip(table.column("feature").to_pylist(), table.column("type").to_pylist(), strict=True)
+                index = np.array([number.get(kind, -1) for kind in kinds], dtype=np.int64)
+                day = pa.repeat(pa.scalar(_EPOCH + timedelta(days=part.ds_number), pa.date32()), table.num_rows)
+                parts = parts_of_rows(table.append_column("ds", day), feature=index)
+                parts = parts.append_column("first_ds", table.column("first_ds"))
+                yield from pack(parts.filter(pa.array(index >= 0)), key="feature", tag="known", partitions=partitions)
+
+    return run
+
+
+def _finisher(features: Sequence[Feature], *, days: Sequence[date], reference_days: int) -> _Step:
+    columns = to_arrow_schema(COVERAGE.schema)
+    kinds = [(feature.name, feature.type) for feature in features]
+
+    def run(batches: _Batches) -> Iterator[pa.RecordBatch]:
+        found = unpack(batches)
+        counted, known = found.get("counted"), found.get("known")
+        for index in np.unique(counted.column("feature").to_numpy()) if counted is not None else ():
+            seen = _seen(_of(counted, index), _of(known, index) if known is not None else None)
+            for day in sorted(set(days) & set(seen.parts)):
+                rows = coverage_rows(seen.parts[day], features=kinds)
+                back = history_columns(seen, day, reference_days=reference_days)
+                for name in back.column_names:
+                    rows = rows.append_column(name, back.column(name))
+                yield from rows.select(columns.names).cast(columns).to_batches()
+
+    return run
+
+
+def _of(parts: pa.Table, feature: int) -> pa.Table:
+    return parts.filter(pc.equal(parts.column("feature"), feature))
+
+
+def _seen(counted: pa.Table, known: pa.Table | None) -> Seen:
+    """Days of one feature, counts of tasks put together."""
+    keys = [codes_of(counted.column(name).combine_chunks()) for name in ("slice", "value")]
+    group = group_of([counted.column("day").to_numpy().astype(np.int64), *keys])
+    merged = merge(counted, group, most_texts=KEPT_TEXTS[True])
+    parts = {} if known is None else _by_day(known.drop_columns(["first_ds"]))
+    first: dict[tuple[str, str | None], date] = {}
+    for row in () if known is None else known.select(["slice", "value", "first_ds"]).to_pylist():
+        key, day = (row["slice"], row["value"]), row["first_ds"]
+        if day is not None and day < first.get(key, date.max):
+            first[key] = day
+    return Seen({**parts, **_by_day(merged)}, first)
+
+
+def _by_day(parts: pa.Table) -> dict[date, pa.Table]:
+    days = parts.column("day")
+    return {_EPOCH + timedelta(days=d): parts.filter(pc.equal(days, d)) for d in pc.unique(days).to_pylist()}

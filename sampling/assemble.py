@@ -16,7 +16,7 @@ from headrace.config import Config
 from headrace.delta import read_days
 from headrace.errors import GateError
 from headrace.receipts import Receipt, latest_receipts
-from sampling.downsample import SIGNIFICANCE, Counts, count_strata, draw, rate_rows
+from sampling.downsample import SIGNIFICANCE, Counts, RateRow, count_strata, draw, rate_rows
 from sampling.labels import build_labels, first_landed
 from sampling.splits import split_of
 from sampling.strata import PlanRow, solve, with_stratum
@@ -28,6 +28,7 @@ __all__ = [
     "label_receipts",
     "labelled",
     "provisional_note",
+    "realised_rates",
     "sample_receipts",
     "sampled",
     "sampling_plan",
@@ -122,26 +123,45 @@ def _plan(config: Config, days: Sequence[date]) -> list[PlanRow]:
     return [PlanRow(**row) for row in rows]
 
 
-def check_rates(spark: SparkSession, config: Config, seen: Counts, *, days: Sequence[date]) -> DataFrame:
-    """`sampling_rates` of what was committed.
+def realised_rates(spark: SparkSession, config: Config, seen: Counts, *, days: Sequence[date]) -> list[RateRow]:
+    """Rows of `sampling_rates`, from what was committed."""
+    return rate_rows(seen, count_strata(tables.read(spark, config, "spine", days=days), config), _plan(config, days))
+
+
+def check_rates(
+    rates: Sequence[RateRow], receipts: dict[date, Receipt], *, accept: str | None = None
+) -> dict[date, Receipt]:
+    """The receipts, if every realised rate is within its binomial bounds, or odd ones are accepted with a reason (S29).
 
     Raises
     ------
     GateError
-        A realised rate is outside its binomial bounds (S29, exit 3).
+        One is not (exit 3); the days that are as they should be are done.
     """
-    kept = count_strata(tables.read(spark, config, "spine", days=days), config)
-    rows = rate_rows(seen, kept, _plan(config, days))
-    odd = [row for row in rows if row.label == "all" and row.p_value < SIGNIFICANCE]
+    odd: dict[date, RateRow] = {}
+    for row in sorted(rates, key=lambda row: row.p_value):
+        if row.label == "all" and row.p_value < SIGNIFICANCE:
+            odd.setdefault(row.ds, row)
+    if accept is not None:
+        notes = {day: {"accepted": accept, "accepted_gates": _odd_text(row)} for day, row in odd.items()}
+        return {day: replace(r, notes={**r.notes, **notes.get(day, {})}) for day, r in receipts.items()}
     if odd:
-        worst = min(odd, key=lambda row: row.p_value)
-        raise GateError(
+        worst = min(odd.values(), key=lambda row: row.p_value)
+        error = GateError(
             f"sampling of {worst.ds}, stratum {worst.stratum}",
-            found=f"{worst.kept} of {worst.seen} rows kept ({worst.realised_rate:.6f}), p = {worst.p_value:.1e}",
+            found=_odd_text(worst),
             wanted=f"a rate of {worst.nominal_rate} within its binomial bounds (p >= {SIGNIFICANCE:g})",
-            remedy="look for impression ids that repeat or are not spread by the hash; another sampling.salt tells chance from defect",
+            remedy="look for impression ids that repeat or are not spread by the hash; another sampling.salt tells chance "
+            f'from defect; headrace sample --ds {worst.ds} --accept "reason" goes on all the same',
         )
-    return spark.createDataFrame([asdict(row) for row in rows], table(config, "sampling_rates").schema)
+        error.made = {day: receipt for day, receipt in receipts.items() if day not in odd}
+        error.notes = {day: {"refused": f"stratum {row.stratum}: {_odd_text(row)}"} for day, row in odd.items()}
+        raise error
+    return receipts
+
+
+def _odd_text(row: RateRow) -> str:
+    return f"{row.kept} of {row.seen} rows kept ({row.realised_rate:.6f}), p = {row.p_value:.1e}"
 
 
 def sample_receipts(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[date, Receipt]:

@@ -18,7 +18,7 @@ _TYPES: dict[str, t.DataType] = {
     "tinyint": t.ByteType(),
     "map": t.MapType(t.StringType(), t.StringType(), valueContainsNull=False),
 }
-_TYPES |= {f"array<{kind}>": t.ArrayType(_TYPES[kind]) for kind in ("bigint", "int", "string", "timestamp")}
+_TYPES |= {f"array<{kind}>": t.ArrayType(_TYPES[kind]) for kind in ("bigint", "int", "double", "string", "timestamp")}
 
 
 @dataclass(frozen=True)

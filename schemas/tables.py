@@ -2,6 +2,7 @@
 
 from headrace.config import Config, feature_columns, label_facts
 from schemas.columns import Table, make_table
+from schemas.coverage import COVERAGE, GATE_RESULTS
 from schemas.grouptables import priors_schema, state_schema, stats_schema, tiles_schema
 
 __all__ = ["TABLES", "label_columns", "table"]
@@ -139,36 +140,8 @@ TABLES: dict[str, Table] = {
             ds            date!     day of the impressions
             """,
         ),
-        make_table(
-            "coverage",
-            "ds x feature x slice x value",
-            "ds feature slice value",
-            """
-            feature       string!   feature column
-            slice         string!   column the traffic is cut by; 'all' is the whole
-            value         string    value of the slice; null is its own slice
-            rows          bigint!   sampled rows
-            weight        double!   estimated mature impressions
-            rows_real     bigint!   cells with a real value
-            rows_true_zero bigint!  measured zeros of a known key
-            rows_default_filled bigint! nulls filled with the declared default
-            rows_null     bigint!   nulls without default
-            rows_stale    bigint!   older than the tolerance
-            rows_no_entity bigint!  key never seen, or no profile
-            weight_real   double!   weight of those cells
-            weight_true_zero double! .
-            weight_default_filled double! .
-            weight_null   double!   .
-            weight_stale  double!   .
-            weight_no_entity double! .
-            coverage      double    (weight_real + weight_true_zero) / weight; null where weight is 0
-            mean          double    weighted mean over real and true_zero cells of a number
-            std           double    weighted standard deviation of the same
-            min           double    smallest of the same
-            max           double    largest of the same
-            ds            date!     day of the impressions
-            """,
-        ),
+        COVERAGE,
+        GATE_RESULTS,
         make_table(
             "receipts",
             "job x ds x revision",

@@ -1,5 +1,6 @@
 """Configuration: YAML in, validated models out. Imports no Spark, so that trainer and serving may use it."""
 
+from headrace.config.agree import slices_of
 from headrace.config.cells import Cell, group_cells
 from headrace.config.columns import Feature, feature_columns, label_facts, value_types
 from headrace.config.conditions import Condition
@@ -24,5 +25,6 @@ __all__ = [
     "label_facts",
     "load_config",
     "measures_of",
+    "slices_of",
     "value_types",
 ]

@@ -3,18 +3,21 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from headrace.config.columns import label_facts, value_types
 from headrace.config.conditions import Condition
+from headrace.config.coverage import Rows, Slice
 from headrace.config.sampling import POSITIVE
 from headrace.durations import duration_name
 
 if TYPE_CHECKING:
     from headrace.config.model import Config
 
-__all__ = ["check_agreement"]
+__all__ = ["check_agreement", "slices_of"]
 
 IMPRESSION_SEGMENTS = ("scene", "device", "os", "network", "city", "position")
 
@@ -29,7 +32,8 @@ def check_agreement(config: "Config") -> None:
     _check_kept_columns(config)
     _check_midnight(config)
     _check_unique_names(config)
-    _check_slices(config)
+    slices_of(config)
+    _check_gates(config)
 
 
 def _check_actions(config: "Config") -> None:
@@ -159,11 +163,54 @@ def _check_unique_names(config: "Config") -> None:
         raise ValueError(f"features: found {taken}, wanted names that the training set does not use itself")
 
 
-def _check_slices(config: "Config") -> None:
+def slices_of(config: "Config") -> list[Slice]:
+    """The slices that traffic is cut by: those declared, without optional ones that this configuration has no source for.
+
+    Raises
+    ------
+    ValueError
+        One that is not optional names no column or entity that fits.
+    """
     from headrace.config.columns import feature_columns
 
-    known = {f.name for f in feature_columns(config) if f.type in ("string", "int", "boolean")}
-    known |= set(config.context.columns)
-    unknown = sorted(set(config.coverage.slices) - known)
-    if unknown:
-        raise ValueError(f"coverage.slices: found {unknown}, wanted some of {sorted(known)} or an empty list")
+    found = []
+    types = {f.name: f.type for f in feature_columns(config)} | {c: "string" for c in config.context.columns}
+    numbers = {name for name, kind in types.items() if kind in ("int", "bigint", "double")}
+    values = {name for name, kind in types.items() if kind in ("string", "int", "boolean")}
+    entities: set[str] = {group.entity for group in config.features.groups.values() if group.segment is None}
+    for one in config.coverage.slices:
+        source, fits = (one.known, entities) if one.known else (one.column, numbers if one.edges else values)
+        if source in fits:
+            found.append(one)
+        elif not one.optional:
+            raise ValueError(
+                f"coverage.slices: found {source!r} for {one.name!r}, wanted one of {sorted(fits)}, or no such slice"
+            )
+    return found
+
+
+def _check_gates(config: "Config") -> None:
+    """Names and patterns of the gates fit something: a rule that judges nothing would pass for ever."""
+    from headrace.config.columns import feature_columns
+
+    features = feature_columns(config)
+    slices = ["all", *(one.name for one in slices_of(config))]
+    for name, rule in config.gates.rules:
+        if not any(fnmatchcase(known, rule.slice) for known in slices):
+            raise ValueError(
+                f"gates: found slice {rule.slice!r} in {name!r}, wanted one of {slices}, or a pattern of them"
+            )
+        if isinstance(rule, Rows):
+            continue
+        if not any(rule.fits(f.name, f.source) for f in features):
+            close = get_close_matches(rule.features[0], [f.name for f in features], n=3, cutoff=0.4)
+            group = f" of group {rule.group!r}" if rule.group else ""
+            raise ValueError(
+                f"gates: found feature {rule.feature!r}{group} in {name!r}, wanted one that is declared: "
+                f"{', '.join(close) or 'headrace features list shows them'}"
+            )
+        lone = [p for p in rule.features if not any(fnmatchcase(f.name, p) for f in features)]
+        if lone:
+            raise ValueError(
+                f"gates: found feature {lone[0]!r} in {name!r}, wanted one that is declared (headrace features list)"
+            )

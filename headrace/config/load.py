@@ -13,6 +13,9 @@ from headrace.errors import ConfigError
 
 __all__ = ["conf_dir", "config_from", "load_config"]
 
+_IN_FILES = {"features": "feature groups", "gates": "gates"}  # keys that may name a file of their own
+_SHIPPED = {"features": "features.yaml", "gates": "coverage.yaml"}
+
 
 def conf_dir() -> Path:
     """Folder of the configuration files that ship with the package."""
@@ -40,9 +43,11 @@ def load_config(path: str | Path | None = None, *, settings: Sequence[str] = ())
     origins += [("--set", _parse_setting(s)) for s in settings]
     values: dict[str, Any] = {}
     for file, layer in list(origins):
-        if isinstance(layer.get("features"), str):
-            values.pop("features", None)  # a path replaces the groups below it, a mapping changes them
-        values = _merge(values, _with_features(layer, origins, file=file))
+        for key in _IN_FILES:
+            if isinstance(layer.get(key), str):
+                values.pop(key, None)  # a path replaces what stands below it, a mapping changes it
+            layer = _with_file(layer, key, origins, file=file)
+        values = _merge(values, layer)
     return _validated(values, origins)
 
 
@@ -104,7 +109,7 @@ def _layers(path: Path, *, seen: tuple[Path, ...]) -> list[tuple[Path, dict[str,
         raise ConfigError(f"{path}: extends", found="a circle", wanted="a chain that ends", remedy="break it")
     layer = _read(path)
     parent = layer.pop("extends", None)
-    for key in ("root", "landing", "features"):
+    for key in ("root", "landing", *_IN_FILES):
         if isinstance(layer.get(key), str) and "://" not in layer[key]:
             layer[key] = _anchor(layer[key], key=key, file=path)
     if parent is None:
@@ -130,7 +135,7 @@ def _anchor(value: str, *, key: str, file: Path) -> str:
     """Paths of the shipped files stand in the working folder; those of a user's file beside it."""
     if Path(value).is_absolute():
         return value
-    if key == "features":
+    if key in _IN_FILES:
         beside = file.parent / value
         return str(beside if beside.is_file() else conf_dir() / value)
     base = Path.cwd() if file.resolve().parent == conf_dir().resolve() else file.resolve().parent
@@ -163,22 +168,24 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _with_features(layer: dict[str, Any], origins: list[tuple[str, dict[str, Any]]], *, file: str) -> dict[str, Any]:
-    """A path under `features` becomes the groups it names."""
-    path = layer.get("features")
+def _with_file(
+    layer: dict[str, Any], key: str, origins: list[tuple[str, dict[str, Any]]], *, file: str
+) -> dict[str, Any]:
+    """A path under `features` or `gates` becomes what the file says."""
+    path = layer.get(key)
     if not isinstance(path, str):
         return layer
     if not Path(path).is_file():
         raise ConfigError(
-            f"{file}: features",
+            f"{file}: {key}",
             found=f"no file {Path(path).name}, neither beside it nor among the shipped ones",
-            wanted="a YAML file of feature groups",
-            remedy="correct the path, or start from conf/features.yaml",
+            wanted=f"a YAML file of {_IN_FILES[key]}",
+            remedy=f"correct the path, or start from conf/{_SHIPPED[key]}",
         )
     loaded = _read(Path(path))
-    place = next(n for n, (_, one) in enumerate(origins) if one is layer)
-    origins.insert(place + 1, (path, {"features": loaded}))  # above the file that names it and what that extends
-    return {**layer, "features": loaded}
+    place = next(n for n, (name, _) in enumerate(origins) if name == file)
+    origins.insert(place + 1, (path, {key: loaded}))  # above the file that names it and what that extends
+    return {**layer, key: loaded}
 
 
 def _explain(error: ValidationError, origins: list[tuple[str, dict[str, Any]]]) -> ConfigError:

@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from headrace.config.columns import label_facts
+from headrace.config.coverage import AlertsConfig, CoverageConfig, GatesConfig
 from headrace.config.groups import FeaturesConfig
 from headrace.config.sampling import SamplingConfig, SplitConfig
 from headrace.durations import parse_duration
@@ -16,7 +17,6 @@ from headrace.durations import parse_duration
 __all__ = [
     "Config",
     "ContextConfig",
-    "CoverageConfig",
     "Duration",
     "IngestConfig",
     "LabelsConfig",
@@ -150,13 +150,6 @@ class ContextConfig(Strict):
     columns: list[Literal["position", "scene", "device", "os", "network", "city"]]
 
 
-class CoverageConfig(Strict):
-    """What the coverage table cuts traffic by."""
-
-    slices: list[ColumnName]
-    max_slice_values: Annotated[int, Field(ge=1)]
-
-
 class TrainConfig(Strict):
     """Hyper-parameters of the first trainer."""
 
@@ -197,6 +190,8 @@ class Config(Strict):
     split: SplitConfig | None
     context: ContextConfig
     coverage: CoverageConfig
+    gates: GatesConfig
+    alerts: AlertsConfig
     train: TrainConfig
     spark: SparkConfig
     _settings: dict[str, Any] = PrivateAttr(default_factory=dict)
