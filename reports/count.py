@@ -7,6 +7,7 @@ those of few strata, so that rows are counted by weight and multiplied.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,12 @@ from headrace.config import Feature
 from reports.bins import BITS_OF_SLICE, BITS_OF_WHOLE, coarser
 from reports.distinct import REGISTERS_OF_SLICE, REGISTERS_OF_WHOLE
 from reports.parts import PARTS, UNITS, listed
-from reports.slices import Cut, Joint, Reader, joints_of
+from reports.slices import Cut, Reader, joints_of
+from reports.tally import Cells, Tally, cells_of, tallies
 from reports.values import FIRST_VALUE, ZERO, Values, values_of
 
 __all__ = ["Chunk", "count_chunk"]
 
-_MOST_WEIGHTS = 64
 _TEXTS_SENT = 200
 _SPECIAL = {"default_filled": 0, "null": 1, "stale": 2, "no_entity": 3, "true_zero": ZERO}
 Ints = NDArray[np.int64]
@@ -51,52 +52,15 @@ class Chunk:
         return np.rint(self.weights * UNITS).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """The rows by one joint's cells.
-
-    Attributes
-    ----------
-    classes : different weights in units (C,), or none where there are too many: then `units` (N,) are added up row by row
-    cell : cell x class of each row
-    """
-
-    joint: Joint
-    classes: Ints
-    units: Ints
-    cell: Ints
-
-    @cached_property
-    def joint_cell(self) -> Ints:
-        """Cell of each row, whatever its class."""
-        return self.cell // self.shape[-1]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Cells by slice, then classes."""
-        return (*self.joint.shape, max(len(self.classes), 1))
-
-    @property
-    def size(self) -> int:
-        """Number of cells x classes."""
-        return int(np.prod(self.shape))
-
-
 def count_chunk(chunk: Chunk, features: Sequence[Feature], cuts: Sequence[Cut]) -> Iterator[pa.Table]:
     """One table of PARTS a feature: a row for the whole and for every value of every slice that has rows."""
     codes = [cut.codes(chunk.read, chunk.states) for cut in cuts]
-    arranged = [_cells(joint, codes, chunk) for joint in joints_of(cuts)]
+    cells = [cells_of(joint, codes, chunk.units) for joint in joints_of(cuts)]
     for position, feature in enumerate(features):
         values = values_of(chunk.read(feature.name), chunk.states[position], feature)
-        parts = [part for one in arranged for part in _count(one, values, cuts)]
+        found = zip(cells, tallies(values, cells), strict=True)
+        parts = [part for one, tally in found for part in _slices(one, tally, values, cuts)]
         yield _table(parts, feature=position, day=chunk.day)
-
-
-def _cells(joint: Joint, codes: Sequence[Ints], chunk: Chunk) -> _Cells:
-    classes, of_row = np.unique(chunk.units, return_inverse=True)
-    if len(classes) > _MOST_WEIGHTS:
-        classes, of_row = np.zeros(0, np.int64), np.zeros(len(chunk.units), np.int64)
-    return _Cells(joint, classes, chunk.units, joint.cells(codes, len(chunk.units)) * max(len(classes), 1) + of_row)
 
 
 @dataclass(frozen=True)
@@ -113,27 +77,26 @@ class _Part:
     bins: Ints
 
 
-def _count(one: _Cells, values: Values, cuts: Sequence[Cut]) -> Iterator[_Part]:
+def _slices(one: Cells, tally: Tally, values: Values, cuts: Sequence[Cut]) -> Iterator[_Part]:
     """The whole, or every slice of the joint."""
-    whole = not one.joint.places
-    codes, bins = (values.codes, values.bins) if whole else values.coarse
-    size = values.size if bins is None else FIRST_VALUE + len(bins) - 1
-    rows, units, squares, cells = _by_code(one, codes, size)
-    found = bins if bins is not None else np.zeros(0, np.int64)
-    registers = _registers(one, values, rows, whole=whole)
-    if isinstance(values.single, np.ndarray):
-        moments = _moments_of_codes(units, values.single)
-    else:
-        moments = _moments(one, values, _finite(cells, found, whole=whole))
-    if not whole and values.single is not None and bins is not None:
-        found = coarser(found, by=BITS_OF_WHOLE - BITS_OF_SLICE)
-    if whole:
-        yield _Part(None, rows[None], units[None], squares[None], moments[None], _first(registers), values, found)
+    rows, units = _by_code(one, tally)
+    moments = _moments_of_codes(units, values.single) if _is_number(values.single) else _moments(one, tally, values)
+    registers = _registers(one, tally, values, rows)
+    bins = tally.bins
+    if not one.whole and values.single is not None:
+        bins = coarser(bins, by=BITS_OF_WHOLE - BITS_OF_SLICE)
+    if one.whole:
+        first = None if registers is None else registers[None]
+        yield _Part(None, rows[None], units[None], one.squares[None], moments[None], first, values, bins)
     for axis, place in enumerate(one.joint.places):
         others = tuple(i for i in range(len(one.joint.places)) if i != axis)
-        summed = rows.sum(axis=others), units.sum(axis=others), squares.sum(axis=others)
+        summed = rows.sum(axis=others), units.sum(axis=others), one.squares.sum(axis=others)
         own = registers.max(axis=others, initial=0) if registers is not None else None
-        yield _Part(cuts[place], *summed, _together(moments, others), own, values, found)
+        yield _Part(cuts[place], *summed, _together(moments, others), own, values, bins)
+
+
+def _is_number(single: object) -> TypeGuard[NDArray[np.float64]]:
+    return isinstance(single, np.ndarray)
 
 
 def _moments_of_codes(units: Ints, single: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -151,60 +114,33 @@ def _moments_of_codes(units: Ints, single: NDArray[np.float64]) -> NDArray[np.fl
     return found
 
 
-def _finite(cells: Ints, bins: Ints, *, whole: bool) -> NDArray[np.float64]:
-    """Rows (units without classes) of each cell x class that have a finite number."""
-    finite = np.abs(bins) != _endless(whole=whole)
-    return cells[..., ZERO : ZERO + len(bins)][..., finite].sum(axis=-1).astype(np.float64)
-
-
 def _endless(*, whole: bool) -> int:
     return 0x7FF << (BITS_OF_WHOLE if whole else BITS_OF_SLICE)
 
 
-def _first(registers: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-    return None if registers is None else registers[None]
-
-
-def _by_code(one: _Cells, codes: Ints, size: int) -> tuple[Ints, Ints, NDArray[np.float64], Ints]:
-    """Rows and units (*joint, B) of every code, squared weights (*joint), and rows (units) by class (*joint, C, B)."""
-    at = one.cell * size
-    at += codes
-    shape = (*one.shape, size)
-    length = one.size * size
-    rows = np.bincount(at, minlength=length).reshape(shape)
+def _by_code(one: Cells, tally: Tally) -> tuple[Ints, Ints]:
+    """Rows and units (*joint, B) of every code."""
+    rows = tally.rows.reshape(*one.shape, -1)
     if len(one.classes):
-        units = (rows * one.classes[:, None]).sum(axis=-2)
-        squares = rows.sum(axis=-1).astype(np.float64) @ (one.classes / UNITS) ** 2
-        return rows.sum(axis=-2), units, squares, rows
-    weighed = np.rint(np.bincount(at, one.units, minlength=length)).astype(np.int64).reshape(shape)
-    by_cell = np.bincount(one.cell, (one.units / UNITS) ** 2, minlength=one.size).reshape(one.shape)
-    return rows[..., 0, :], weighed[..., 0, :], by_cell[..., 0].astype(np.float64), weighed
+        return rows.sum(axis=-2), (rows * one.classes[:, None]).sum(axis=-2)
+    return rows[..., 0, :], np.rint(tally.units).astype(np.int64).reshape(*one.shape, -1)[..., 0, :]
 
 
-def _moments(one: _Cells, values: Values, finite: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(*joint, 5): units, mean, sum of squared distances from it in units, least and greatest of the finite numbers.
-
-    Parameters
-    ----------
-    finite : rows of each cell x class that have one; units, where there are no classes
-    """
+def _moments(one: Cells, tally: Tally, values: Values) -> NDArray[np.float64]:
+    """(*joint, 5): units, mean, sum of squared distances from it in units, least and greatest of the finite numbers."""
     found = np.full((one.size, 5), np.nan)
-    n = finite.ravel()
-    found[:, 0] = n * (np.resize(one.classes, one.size) if len(one.classes) else 1)
-    if values.distances is not None:
-        first, second, low, high = values.distances
+    found[:, 0] = 0.0
+    if values.numbers is not None:
+        finite = np.abs(tally.bins) != _endless(whole=one.whole)
+        counted = tally.rows if len(one.classes) else tally.units
+        n = counted[:, ZERO : ZERO + len(finite)][:, finite].sum(axis=1).astype(np.float64)
         with np.errstate(all="ignore"):
-            mean = np.bincount(one.cell, first if len(one.classes) else first * one.units, minlength=one.size) / n
-            square = (
-                np.bincount(one.cell, second if len(one.classes) else second * one.units, minlength=one.size) / n
-                - mean * mean
-            )
+            mean = tally.first / n
+            square = tally.second / n - mean * mean
+        found[:, 0] = n * (np.resize(one.classes, one.size) if len(one.classes) else 1)
         found[:, 1] = mean + values.pivot
         found[:, 2] = np.maximum(square, 0.0) * found[:, 0]
-        least, most = np.full(one.size, np.inf), np.full(one.size, -np.inf)
-        np.minimum.at(least, one.cell, low)
-        np.maximum.at(most, one.cell, high)
-        found[:, 3], found[:, 4] = np.where(n > 0, least, np.nan), np.where(n > 0, most, np.nan)
+        found[:, 3], found[:, 4] = np.where(n > 0, tally.least, np.nan), np.where(n > 0, tally.most, np.nan)
     return _together(found.reshape(*one.shape, 5), (len(one.shape) - 1,))
 
 
@@ -221,23 +157,14 @@ def _together(moments: NDArray[np.float64], axes: tuple[int, ...]) -> NDArray[np
     return np.stack([total.squeeze(axes), whole.squeeze(axes), spread, least, most], axis=-1)
 
 
-def _registers(one: _Cells, values: Values, rows: Ints, *, whole: bool) -> NDArray[np.uint8] | None:
+def _registers(one: Cells, tally: Tally, values: Values, rows: Ints) -> NDArray[np.uint8] | None:
     """HyperLogLog registers (*joint, M) of the values; `rows` (*joint, B) by code."""
-    bits = REGISTERS_OF_WHOLE if whole else REGISTERS_OF_SLICE
-    cells = int(np.prod(one.joint.shape))
-    found = np.zeros(cells << bits, np.uint8)
-    if values.single is not None:
-        at, rank = values.single_places[bits]
-        cell, code = np.nonzero(rows.reshape(cells, -1)[:, ZERO : ZERO + len(at)])
-        np.maximum.at(found, (cell << bits) + at[code], rank[code])
-    elif values.hashes is not None:
-        at, rank = values.fine_places if whole else values.coarse_places
-        place = one.joint_cell << bits
-        place += at
-        np.maximum.at(found, place, rank)
-    else:
-        return None
-    return found.reshape(*one.joint.shape, 1 << bits)
+    found = tally.registers
+    if found is not None and values.single is not None:
+        at, rank = values.single_places[REGISTERS_OF_WHOLE if one.whole else REGISTERS_OF_SLICE]
+        cell, code = np.nonzero(rows.reshape(len(found), -1)[:, ZERO : ZERO + len(at)])
+        np.maximum.at(found.reshape(-1), cell * found.shape[1] + at[code], rank[code])
+    return None if found is None else found.reshape(*one.joint.shape, -1)
 
 
 def _table(parts: Sequence[_Part], *, feature: int, day: int) -> pa.Table:

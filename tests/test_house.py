@@ -89,7 +89,7 @@ def test_a_job_runs_as_a_script_whose_folder_hides_packages_of_the_same_name(ste
         ["evaluate"],
         ["report"],
         ["demo"],
-        *[[n] for n in ("status", "delays", "manifest", "rebuild", "unpublish", "prune", "verify")],
+        *[[n] for n in ("status", "delays", "gates", "manifest", "rebuild", "unpublish", "prune", "verify")],
         ["features"],
         ["features", "list"],
         ["features", "show"],
@@ -147,4 +147,4 @@ def test_every_key_of_the_configuration_is_documented_with_a_comment():
 
 def test_the_projects_semantics_hold_every_ruling():
     text = (ROOT / "docs" / "semantics.md").read_text(encoding="utf-8")
-    assert all(f"S{number}. " in text for number in range(1, 35))
+    assert all(f"S{number}. " in text for number in range(1, 45))
