@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,9 @@ from headrace.cli_options import (
     ProvisionalOption,
     RebuildOption,
     SetOption,
+    check_alone,
     console,
+    needed_day,
     reason_of,
     settings_of,
     without_accept,
@@ -190,19 +193,47 @@ def evaluate(
     evaluate_model(settled, checkpoint, ds=ds.date(), days=days, truth=truth, console=console())
 
 
-@app.command(epilog="example: headrace report --ds 2024-05-19 --days 14 --out report.html")
+class _Format(StrEnum):
+    html = "html"
+    csv = "csv"
+    xlsx = "xlsx"
+    json = "json"
+
+
+@app.command(
+    epilog="examples: headrace report --ds 2024-05-19 --days 90 --out report.html    "
+    "headrace report --ds 2024-05-19 --format xlsx    headrace report --compare 2024-05-18 2024-05-19    "
+    "headrace report --compare new.yaml@2024-05-19 stats@2024-05-19"
+)
 def report(
-    ds: DayOption,
-    days: DaysOption = 14,
-    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    ds: Annotated[datetime | None, typer.Option("--ds", formats=["%Y-%m-%d"], help="Day, YYYY-MM-DD.")] = None,
+    days: DaysOption = 90,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: report.<format>, compare.html).")] = None,
+    format_: Annotated[
+        _Format, typer.Option("--format", help="A page, or the coverage rows as a table.")
+    ] = _Format.html,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Two of DAY, CONFIG.yaml@DAY and stats@DAY side by side, instead of --ds."),
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Coverage of every feature per day, as one offline HTML file and a short table here."""
+    """Coverage of every feature per day, as one offline HTML file and a short table here; or as csv, xlsx or json."""
     from headrace.config import load_config
-    from headrace.pages import report_page
+    from headrace.pages import comparison_page, coverage_export, report_page
 
-    report_page(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, out=out, console=console())
+    settled = load_config(config, settings=set_ or ())
+    if compare is not None:
+        check_alone("--compare", ds=ds, format=None if format_ is _Format.html else format_)
+        comparison_page(settled, *compare, out=out or Path("compare.html"), console=console())
+        return
+    day = needed_day(ds)
+    target = out or Path(f"report.{format_}")
+    if format_ is _Format.html:
+        report_page(settled, ds=day, days=days, out=target, console=console())
+    else:
+        coverage_export(settled, ds=day, days=days, format=format_, out=target, console=console())
 
 
 @app.command(epilog="example: headrace demo --out demo")

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,9 @@ __all__ = [
     "ProvisionalOption",
     "RebuildOption",
     "SetOption",
+    "check_alone",
     "console",
+    "needed_day",
     "reason_of",
     "settings_of",
     "without_accept",
@@ -66,6 +68,22 @@ def reason_of(accept: str | None) -> str | None:
             "--accept", found="a blank reason", wanted="why the day is taken all the same", remedy="say it"
         )
     return accept
+
+
+def needed_day(ds: datetime | None) -> date:
+    """The day of --ds; ConfigError without."""
+    if ds is None:
+        raise ConfigError("--ds", found="no day", wanted="--ds YYYY-MM-DD", remedy="name the day, or use --compare A B")
+    return ds.date()
+
+
+def check_alone(option: str, **others: object) -> None:
+    """Raise ConfigError where `option` stands with others that it cannot go with."""
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise ConfigError(
+            option, found=f"--{given[0]} beside it", wanted="one of them", remedy=f"leave out --{given[0]}"
+        )
 
 
 def without_accept(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from headrace.chain import STEPS, StepOutcome, plan_run, run_step, step_named
+from headrace.chain import STEPS, Plan, StepOutcome, plan_run, run_step, step_named
 from headrace.config import Config, feature_columns
 from headrace.days import day_range
 from headrace.delta import is_table, read_days
@@ -37,15 +37,25 @@ def run_chain(
 ) -> list[StepOutcome]:
     """Build `days` days that end with `ds`, ingest to publish, and say what was done and what was not needed."""
     plan = plan_run(config, ds=ds, days=days)
-    outcomes = []
+    outcomes: list[StepOutcome] = []
+    try:
+        _run_steps(config, plan, outcomes, rebuild=rebuild, accept=accept, console=console)
+    finally:
+        if outcomes:  # what was reached, also where a gate refused a day
+            console.print(summary(config, plan.days, outcomes))
+    return outcomes
+
+
+def _run_steps(
+    config: Config, plan: Plan, outcomes: list[StepOutcome], *, rebuild: bool, accept: str | None, console: Console
+) -> None:
+    """Every step in turn; what each did is added to `outcomes`."""
     for step in STEPS:
         chosen = plan.per_step[step.name]
         if step.name == "publish":
             chosen = publishable(config, chosen, console=console)
         again = plan.days if rebuild else []
         outcomes.append(_show_step(config, step.name, chosen, rebuild=again, accept=accept, console=console))
-    console.print(summary(config, plan.days, outcomes))
-    return outcomes
 
 
 def publishable(config: Config, days: list[date], *, console: Console) -> list[date]:

@@ -209,7 +209,7 @@ class GatesConfig(_Strict):
 
 
 class AlertsConfig(_Strict):
-    """Who hears of a day that fails or needs a look (docs/gates.md has the payload)."""
+    """Who hears of a day that fails or needs a look (docs/alerts.md has the payload)."""
 
     file: str | None
     webhook_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None
