@@ -24,6 +24,7 @@ lint: setup ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 test: lint ## lint, then all tests: those with a Spark session, and beside them those without
+	@bash scripts/browser.sh
 	@$(BIN)/python -m pytest -m "not spark" > $(VENV)/plain-tests.log 2>&1 & plain=$$!; \
 	$(BIN)/python -m pytest -m spark; with=$$?; \
 	wait $$plain; without=$$?; cat $(VENV)/plain-tests.log; exit $$((with | without))
@@ -33,7 +34,7 @@ format: setup ## let ruff rewrite
 
 bench: setup ## the benchmarks at small scale, tables and JSON into benchmarks/out/
 	@mkdir -p benchmarks/out
-	@for name in features ingest memory nightly sampling skew wide scale; do $(BIN)/python -m benchmarks.$$name --scale small --out benchmarks/out/$$name.json || exit 1; done
+	@for name in features ingest memory nightly sampling coverage report skew wide scale; do $(BIN)/python -m benchmarks.$$name --scale small --out benchmarks/out/$$name.json || exit 1; done
 
 clean: ## remove the demo and caches, keep .venv
 	@rm -rf $(DEMO) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
