@@ -14,22 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import ConfigError
-from reports.page_text import cell_text, percent, shown
+from reports.page_detail import packed
+from reports.page_features import Facts
+from reports.page_text import count, number, percent, points, shown, wrapping
 from reports.page_view import page_view
 from reports.read import STATES, read_report_tables
 
 __all__ = ["render_page", "write_report"]
 
 _HERE = Path(__file__).parent
+_STYLES = ("uplot.min.css", "base.css", "tables.css", "charts.css", "print.css")
+_SCRIPTS = ("uplot.min.js", "core.js", "tables.js", "charts.js", "bars.js", "overview.js", "feature.js", "start.js")
 
 
-def write_report(root: str, *, last: date, days: int, out: Path, sources: Mapping[str, str] | None = None) -> Path:
+def write_report(root: str, *, last: date, days: int, out: Path, facts: Facts | None = None) -> Path:
     """Write the coverage report of the `days` days that end with `last`.
 
     Parameters
     ----------
     root : str
-        Path or URI that holds the Delta tables coverage, receipts, sampling_rates and quarantine; all but
+        Path or URI that holds the Delta tables coverage, gate_results, receipts, sampling_rates and quarantine; all but
         coverage may be absent.
     last : date
         Day of the verdict; days without rows are shown as such.
@@ -37,9 +41,9 @@ def write_report(root: str, *, last: date, days: int, out: Path, sources: Mappin
         Number of days, 1 or more.
     out : Path
         File to write, replaced whole or not at all. Its folder is made where absent.
-    sources : mapping of str to str, optional
-        Feature to group, for instance `{f.name: f.source for f in feature_columns(config)}`; absent: guessed
-        from the names.
+    facts : mapping of str to dict, optional
+        Feature to what is known of it, `reports.facts.feature_facts(config, ds=last, days=days)`, in the order to show
+        them; any key may be missing. Without, groups are guessed from the names.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def write_report(root: str, *, last: date, days: int, out: Path, sources: Mappin
     InputError
         There is no coverage table, or one that lacks columns.
     """
-    page = render_page(page_view(read_report_tables(root, last=last, days=days), sources=sources))
+    page = render_page(page_view(read_report_tables(root, last=last, days=days), facts=facts))
     return _replace(out, page)
 
 
@@ -65,20 +69,21 @@ def render_page(view: Mapping[str, Any]) -> str:
     ConfigError
         Jinja2 is not installed.
     """
-    style = _static("uplot.min.css") + _static("report.css")
-    script = _static("uplot.min.js") + _static("report.js")
+    style = "".join(map(_static, _STYLES))
+    script = "".join(map(_static, _SCRIPTS))
     return str(
         _environment()
         .get_template("report.html.j2")
         .render(
-            **view,
+            **{name: part for name, part in view.items() if name != "detail"},
             state_names=STATES,
             style=style,
             script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
             licence=_static("uplot.LICENSE.txt").strip(),
-            chart_data=_chart_data(view),
+            page_data=_page_data(view),
+            detail=packed(view["detail"]),
         )
     )
 
@@ -116,15 +121,9 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True}
-    environment.filters |= {
-        "shown": shown,
-        "percent": percent,
-        "cell": cell_text,
-        "count": _count,
-        "brief": _brief,
-        "breakable": _breakable,
-    }
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True, "separators": (",", ":")}
+    kept = (shown, percent, points, count, number, wrapping)
+    environment.filters |= {function.__name__: function for function in kept}
     return environment
 
 
@@ -138,30 +137,36 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _chart_data(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Series of the charts; null is a gap in the line."""
-    labels = view["labels"]
-    return {
-        "days": view["days"],
+def _page_data(view: Mapping[str, Any]) -> dict[str, Any]:
+    """What the script needs at once: series of the charts (null is a gap in the line) and what features sort by."""
+    lines = {
         "coverage": [{"name": "coverage", "values": [day["coverage"] for day in view["overall"]]}],
-        "labels": [
-            {"name": shown(name), "values": [row["rates"][i] for row in labels["rows"]]}
-            for i, name in enumerate(labels["names"])
-        ],
+        "labels": _series(view["labels"]),
+        "kept": _series(view["kept"]),
+    }
+    return {
+        "ds": view["ds"],
+        "days": view["days"],
+        "states": STATES,
+        "earlier": bool(view["detail"]["receipts"]),
+        "lines": lines,
+        "features": [_sortable(feature) for feature in view["features"]],
     }
 
 
-def _count(number: float | None) -> str:
-    return "no data" if number is None else f"{number:,.0f}"
+def _series(rates: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "values": [row["rates"][i] for row in rates["rows"]]} for i, name in enumerate(rates["names"])
+    ]
 
 
-def _breakable(text: str | None) -> Any:
-    """Escaped text that may wrap after an underscore."""
-    from markupsafe import Markup, escape
-
-    return Markup("_<wbr>").join(escape(part) for part in shown(text).split("_"))
-
-
-def _brief(text: str, limit: int = 300) -> str:
-    """Long notes cut, saying so."""
-    return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters)"
+def _sortable(feature: Mapping[str, Any]) -> dict[str, Any]:
+    change, row = feature["change"], feature["row"]
+    numbers = {"coverage": change.now, "day": change.by_day, "median": change.by_median, "psi": row and row["psi"]}
+    return {
+        "name": feature["text"],
+        **{key: feature[key] for key in ("group", "entity", "window")},
+        **{key: None if value is None else round(value, 5) for key, value in numbers.items()},
+        "lost": round(change.fall * row["weight"]) if row and row["weight"] else 0,
+        "shares": feature["shares"] and [round(feature["shares"][state], 5) for state in STATES],
+    }

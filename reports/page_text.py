@@ -1,6 +1,10 @@
-"""How the report writes names and shares for people, in the page and in the terminal."""
+"""How the report writes names, shares and numbers for people, in the page and in the terminal."""
 
-__all__ = ["cell_text", "percent", "shown"]
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["brief", "cell_text", "count", "number", "percent", "points", "shown", "texts_of", "wrapping"]
 
 
 def shown(value: str | None) -> str:
@@ -11,7 +15,23 @@ def shown(value: str | None) -> str:
     """
     if value is None:
         return "(null)"
+    if value and value.isprintable():  # most are: no need to look at every character
+        return value
     return "".join(_visible(character) for character in value) or "(empty)"
+
+
+def texts_of(values: Iterable[str | None]) -> list[str]:
+    """`shown` of every value, different ones told apart: the page and its links know things by their text.
+
+    >>> texts_of([None, "(null)", "a"])
+    ['(null)', '(null) (2)', 'a']
+    """
+    seen: Counter[str] = Counter()
+    texts = []
+    for text in map(shown, values):
+        seen[text] += 1
+        texts.append(text if seen[text] == 1 else f"{text} ({seen[text]})")
+    return texts
 
 
 def _visible(character: str) -> str:
@@ -43,3 +63,41 @@ def percent(share: float | None, *, digits: int = 1) -> str:
 def cell_text(share: float | None) -> str:
     """`percent` for a narrow cell: without the sign, a dash for no data."""
     return "\u2013" if share is None else percent(share).rstrip("%")
+
+
+def points(change: float | None) -> str:
+    """A change of a share in percentage points.
+
+    >>> points(-0.0213), points(0.00001), points(None)
+    ('-2.1 pp', '±0 pp', 'no data')
+    """
+    if change is None:
+        return "no data"
+    rounded = round(change * 100, 1)
+    return f"{rounded:+.1f} pp" if rounded else "±0 pp"
+
+
+def count(value: float | None) -> str:
+    """A whole number with its thousands apart; null is "no data"."""
+    return "no data" if value is None else f"{value:,.0f}"
+
+
+def number(value: float | None) -> str:
+    """A measured number to four digits; null is "no data".
+
+    >>> number(1234567.0), number(0.25), number(None)
+    ('1.235e+06', '0.25', 'no data')
+    """
+    return "no data" if value is None else f"{value:.4g}"
+
+
+def brief(text: str, limit: int = 300) -> str:
+    """Long notes cut, saying so."""
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters)"
+
+
+def wrapping(text: str) -> Any:
+    """Escaped text that may wrap after an underscore."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in text.split("_"))

@@ -1,63 +1,93 @@
-"""What the report reads: a few days of coverage, receipts, sampling rates and quarantine, as plain rows.
+"""What the report reads: a few days of coverage, gates, receipts, sampling rates and quarantine.
 
-No Spark. Every number that is not finite becomes None here, so that nothing after this module meets a NaN.
+No Spark, and of every table only the columns and days that are shown. Numbers that are not finite become None here, so
+that nothing after this module meets a NaN; the slices, which are many, stay an Arrow table.
 """
 
-import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from headrace.errors import ConfigError, InputError
+from reports.page_delta import Opened, Row, batches, open_table, rows_of, table_of
 
-__all__ = ["STATES", "ReportTables", "Row", "days_ending", "read_coverage", "read_report_tables"]
-
-Row = dict[str, Any]
+__all__ = ["QUANTILES", "STATES", "ReportTables", "Row", "days_ending", "read_coverage", "read_report_tables"]
 
 STATES = ("real", "true_zero", "default_filled", "null", "stale", "no_entity")
 """The six states of a cell, in the order of docs/design.md, section 6."""
 
+QUANTILES = ("q01", "q05", "q25", "q50", "q75", "q95", "q99")
+
+BACK = 7
+"""Days before the last one that it is compared with, asked for or not."""
+
 _COVERAGE = (
-    "ds", "feature", "slice", "value", "rows", "weight", "coverage",
-    *(f"rows_{state}" for state in STATES), *(f"weight_{state}" for state in STATES),
+    "ds", "feature", "slice", "value", "rows", "weight", "coverage", *(f"weight_{state}" for state in STATES),
 )  # fmt: skip
+_HISTORY = ("psi", *QUANTILES)
+_TODAY = (
+    *(f"rows_{state}" for state in STATES), "mean", "std", "min", "max", "distinct", "top_share",
+    "rows_infinite", "effective_rows", "js", "coverage_change", "coverage_change_low", "coverage_change_high", "reference", "first_ds",
+)  # fmt: skip
+_VALUES = ("top_values", "top_weights", "bins", "bin_weights")
+_SLICES = ("feature", "slice", "value", "rows", "weight", "coverage", *(f"weight_{state}" for state in STATES))
+_CHANGES = ("psi", "coverage_change", "coverage_change_low", "coverage_change_high")
 _RATES = ("ds", "stratum", "label", "seen", "kept", "nominal_rate", "realised_rate", "p_value")
 _RECEIPTS = (
     "ds", "job", "revision", "status", "rows_in", "rows_out", "rows_quarantined", "rows_duplicate",
     "rows_sampled_out", "rows_immature", "notes", "started_at", "ended_at",
 )  # fmt: skip
+_GATES = (
+    "revision", "rule", "severity", "metric", "feature", "slice", "value", "observed", "wanted_low", "wanted_high",
+    "median", "since", "checked", "failed", "accepted",
+)  # fmt: skip
 _QUARANTINE = ("ds", "table_name", "reason")
+_SPAN = re.compile(r"(\d{4}-\d\d-\d\d)\.\.(\d{4}-\d\d-\d\d)")
 
 
 @dataclass(frozen=True)
 class ReportTables:
-    """Rows of every table that the report shows, for the days asked for.
+    """Rows of every table that the report shows.
 
     Attributes
     ----------
     days : tuple of date
         Every day asked for, oldest first, whether or not it has rows.
     coverage : list of dict
-        Slice "all" of all days.
-    slices : list of dict
-        The other slices of the last day.
+        Slice "all" of those days and of the 7 before the last. Columns that the table lacks are None.
+    today : dict
+        Feature to what only the last day shows of it: moments, distinct, change and its interval, reference.
+    values : dict
+        Feature to its rows of the last day and of its reference days: ds, weight_real, weight_true_zero, bins, top_values
+        and their weights.
+    slices : pyarrow.Table or None
+        The other slices of the last day; None where there is no row.
     rates, receipts : list of dict
         sampling_rates and receipts; of receipts only the highest revision of each job and day.
+    gates : list of dict
+        gate_results of the last day, all revisions.
     quarantine : list of dict
         One row per ds x table_name x reason with its count `rows`.
     held : tuple of date
-        Days that the coverage table holds, asked for or not; empty where the table is not partitioned by ds.
+        Days that the coverage table holds, asked for or not.
     versions : dict
         Table name to Delta version read; None for a table that does not exist.
     """
 
     days: tuple[date, ...]
     coverage: list[Row]
-    slices: list[Row]
+    today: dict[str, Row]
+    values: dict[str, list[Row]]
+    slices: pa.Table | None
     rates: list[Row]
     receipts: list[Row]
+    gates: list[Row]
     quarantine: list[Row]
     held: tuple[date, ...]
     versions: dict[str, int | None]
@@ -101,20 +131,23 @@ def read_report_tables(root: str, *, last: date, days: int) -> ReportTables:
         There is no coverage table, or a table lacks a column that the report needs. The other tables may be absent.
     """
     span = days_ending(last, days=days)
-    coverage = _open(root, "coverage")
-    if coverage is None:
-        raise _no_coverage(root, last)
-    others = {name: _open(root, name) for name in ("sampling_rates", "receipts", "quarantine")}
-    receipts = _rows(others["receipts"], "receipts", columns=_RECEIPTS, days=span)
+    shown = (span[0], last)
+    coverage = _coverage_table(root, last)
+    others = {name: open_table(root, name) for name in ("gate_results", "sampling_rates", "receipts", "quarantine")}
+    today = {row["feature"]: row for row in _whole(coverage, (*_COVERAGE[:4], *_TODAY), days=(last, last))}
+    of_day = batches(coverage, columns=_SLICES, optional=_CHANGES, days=(last, last), where=pc.field("slice") != "all")
     return ReportTables(
         days=span,
-        coverage=_rows(coverage, "coverage", columns=_COVERAGE, days=span, whole=True),
-        slices=_rows(coverage, "coverage", columns=_COVERAGE, days=span[-1:], whole=False),
-        rates=_rows(others["sampling_rates"], "sampling_rates", columns=_RATES, days=span),
-        receipts=_latest(receipts),
-        quarantine=_refused(others["quarantine"], days=span),
-        held=_held(coverage),
-        versions={name: None if t is None else t.version() for name, t in {"coverage": coverage, **others}.items()},
+        coverage=_whole(coverage, (*_COVERAGE, *_HISTORY), days=(min(span[0], _before(last)), last)),
+        today=today,
+        values=_values(coverage, days=(_first_reference(today, last), last)),
+        slices=table_of(of_day),
+        rates=rows_of(batches(others["sampling_rates"], columns=_RATES, days=shown)),
+        receipts=_latest(rows_of(batches(others["receipts"], columns=_RECEIPTS, days=shown))),
+        gates=rows_of(batches(others["gate_results"], columns=_GATES, days=(last, last))),
+        quarantine=_refused(others["quarantine"], days=shown),
+        held=coverage.days,
+        versions={name: table.version if table else None for name, table in {"coverage": coverage, **others}.items()},
     )
 
 
@@ -126,107 +159,75 @@ def read_coverage(root: str, *, ds: date) -> list[Row]:
     InputError
         There is no coverage table.
     """
-    coverage = _open(root, "coverage")
-    if coverage is None:
-        raise _no_coverage(root, ds)
-    return _rows(coverage, "coverage", columns=_COVERAGE, days=(ds,), whole=True)
+    return _whole(_coverage_table(root, ds), _COVERAGE, days=(ds, ds))
 
 
-def _no_coverage(root: str, last: date) -> InputError:
-    return InputError(
-        f"{root}/coverage",
-        found="no such Delta table",
-        wanted="the coverage table that a run leaves behind",
-        remedy=f"build the day first: headrace run --config <your config> --ds {last}; or check root in the config",
-    )
-
-
-def _open(root: str, name: str) -> Any | None:
-    """The DeltaTable, or None where there is none."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
-    try:
-        return DeltaTable(f"{root.rstrip('/')}/{name}")
-    except TableNotFoundError:
-        return None
-
-
-def _filter(days: tuple[date, ...], *, whole: bool | None) -> Any:
-    """Arrow expression for a span of days; `whole` keeps (True) or drops (False) the slice "all"."""
-    import pyarrow.compute as pc
-
-    wanted = (pc.field("ds") >= pc.scalar(days[0])) & (pc.field("ds") <= pc.scalar(days[-1]))
-    if whole is None:
-        return wanted
-    return wanted & ((pc.field("slice") == "all") if whole else (pc.field("slice") != "all"))
-
-
-def _rows(
-    table: Any | None, name: str, *, columns: tuple[str, ...], days: tuple[date, ...], whole: bool | None = None
-) -> list[Row]:
+def _coverage_table(root: str, last: date) -> Opened:
+    table = open_table(root, "coverage")
     if table is None:
-        return []
-    dataset = _dataset(table, name, columns)
-    found = dataset.to_table(columns=list(columns), filter=_filter(days, whole=whole))
-    return [{key: _finite(value) for key, value in row.items()} for row in found.to_pylist()]
-
-
-def _dataset(table: Any, name: str, columns: tuple[str, ...]) -> Any:
-    from headrace.delta import open_dataset
-
-    dataset = open_dataset(table.table_uri)
-    missing = [column for column in columns if column not in dataset.schema.names]
-    if missing:
         raise InputError(
-            name,
-            found=f"no column {', '.join(missing)}",
-            wanted="the columns of schemas/tables.py",
-            remedy="build the table again with this version: headrace run --rebuild",
+            f"{root}/coverage",
+            found="no such Delta table",
+            wanted="the coverage table that a run leaves behind",
+            remedy=f"build the day first: headrace run --config <your config> --ds {last}; or check root in the config",
         )
-    return dataset
+    return table
 
 
-def _refused(table: Any | None, *, days: tuple[date, ...]) -> list[Row]:
+def _before(last: date) -> date:
+    return last - timedelta(days=min(BACK, (last - date.min).days))
+
+
+def _whole(coverage: Opened, columns: tuple[str, ...], *, days: tuple[date, date]) -> list[Row]:
+    """Rows of slice "all"; columns that came later than the six states may be absent, and are None then."""
+    needed = [name for name in columns if name in _COVERAGE]
+    later = [name for name in columns if name not in _COVERAGE]
+    where = pc.field("slice") == "all"
+    return rows_of(batches(coverage, columns=needed, optional=later, days=days, where=where), absent=later)
+
+
+def _first_reference(today: Mapping[str, Row], last: date) -> date:
+    """First day of what the last one was compared with, as its rows say; else of the 7 days before it."""
+    spans = (_SPAN.search(row["reference"] or "") for row in today.values())
+    named = [date.fromisoformat(span[1]) for span in spans if span]
+    return min([day for day in named if day < last], default=_before(last))
+
+
+def _values(coverage: Opened, *, days: tuple[date, date]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in _whole(coverage, ("ds", "feature", "slice", "weight_real", "weight_true_zero", *_VALUES), days=days):
+        found.setdefault(row["feature"], []).append(row)
+    return found
+
+
+def _refused(table: Opened | None, *, days: tuple[date, date]) -> list[Row]:
     """Counts per ds x table x reason, batch by batch: quarantine may hold many rows."""
-    if table is None:
-        return []
     counts: Counter[tuple[Any, ...]] = Counter()
-    dataset = _dataset(table, "quarantine", _QUARANTINE)
-    for batch in dataset.to_batches(columns=list(_QUARANTINE), filter=_filter(days, whole=None)):
+    for batch in batches(table, columns=_QUARANTINE, days=days):
         counts.update(_counted(batch))
     return [dict(zip((*_QUARANTINE, "rows"), (*key, count), strict=True)) for key, count in counts.items()]
 
 
-def _counted(batch: Any) -> Mapping[tuple[Any, ...], int]:
-    import pyarrow as pa
-
+def _counted(batch: pa.RecordBatch) -> Mapping[tuple[Any, ...], int]:
     grouped = pa.Table.from_batches([batch]).group_by(list(_QUARANTINE)).aggregate([([], "count_all")]).to_pylist()
     return {tuple(row[name] for name in _QUARANTINE): row["count_all"] for row in grouped}
 
 
 def _latest(receipts: Iterable[Row]) -> list[Row]:
-    """The highest revision of each job and day, in the order they ran."""
+    """What stands of each job and day, in the order they ran: the highest revision, of a step that is done its end.
+
+    A run that another one overtook (`lost`) is passed over, with its start (headrace/receipts.py).
+    """
+    rows = list(receipts)
+    lost = {(row["ds"], row["job"], row["revision"]) for row in rows if row["status"] == "lost"}
     best: dict[tuple[date, str], Row] = {}
-    for row in receipts:
+    for row in rows:
         key = (row["ds"], row["job"])
-        if key not in best or row["revision"] > best[key]["revision"]:
+        overtaken = row["status"] in ("lost", "started") and (*key, row["revision"]) in lost
+        if not overtaken and (key not in best or _rank(row) > _rank(best[key])):
             best[key] = {**row, "notes": dict(row["notes"] or [])}
     return sorted(best.values(), key=lambda row: (row["ds"], row["started_at"], row["job"]))
 
 
-def _held(table: Any) -> tuple[date, ...]:
-    if "ds" not in table.metadata().partition_columns:
-        return ()
-    return tuple(sorted(set(_partition_days(table.partitions()))))
-
-
-def _partition_days(partitions: Iterable[Mapping[str, Any]]) -> Iterator[date]:
-    for partition in partitions:
-        ds = partition.get("ds")
-        if ds is not None:
-            yield ds if isinstance(ds, date) else date.fromisoformat(str(ds))
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _rank(row: Row) -> tuple[int, bool]:
+    return row["revision"], row["status"] != "started"

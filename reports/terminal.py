@@ -4,7 +4,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from reports.page_text import percent, shown
-from reports.page_view import coverage_of, worst_first
+from reports.page_worse import coverage_of, worst_first
 from reports.read import STATES, Row, read_coverage
 
 if TYPE_CHECKING:

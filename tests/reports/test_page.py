@@ -28,13 +28,13 @@ HOSTILE = [
 ]
 
 
-def _html(root: Path, *, days: int = 1, sources: dict[str, str] | None = None) -> str:
-    out = write_report(str(root), last=DAY, days=days, out=root / "report.html", sources=sources)
+def _html(root: Path, *, days: int = 1, facts: dict[str, Any] | None = None) -> str:
+    out = write_report(str(root), last=DAY, days=days, out=root / "report.html", facts=facts)
     return out.read_text(encoding="utf-8")
 
 
-def _page(root: Path, *, days: int = 1, sources: dict[str, str] | None = None) -> Page:
-    return parse(_html(root, days=days, sources=sources))
+def _page(root: Path, *, days: int = 1, facts: dict[str, Any] | None = None) -> Page:
+    return parse(_html(root, days=days, facts=facts))
 
 
 def _rows(page: Page, heading: str) -> list[str]:
@@ -87,13 +87,14 @@ def test_a_hostile_name_is_shown_as_text(tmp_path: Path, name: str) -> None:
     rate = {"stratum": name, "label": name, "seen": 1, "kept": 1, "nominal_rate": 1.0, "ds": DAY}
     write_rows(tmp_path, "sampling_rates", [rate, {**rate, "label": "all"}])
     write_rows(tmp_path, "quarantine", [{"table_name": name, "reason": name, "ds": DAY}])
-    page = _page(tmp_path, sources={"a": name})
+    page = _page(tmp_path, facts={"a": {"source": name, "blame": {"text": name}}})
     plain = name.replace("\u202e", "\\u202e").replace("\x00", "\\x00").replace("\x1b", "\\x1b")
     assert page.texts("bdi").count(plain) >= 10
+    assert plain in page.texts("option")
     assert page.unbalanced == []
-    assert len([tag for tag, _, _ in page.elements if tag == "script"]) == 2
+    assert len([tag for tag, _, _ in page.elements if tag == "script"]) == 3
     assert not [tag for tag, _, _ in page.elements if tag in ("img", "b")]
-    assert json.loads(page.texts("script", id="chart-data")[0])["labels"][0]["name"] == plain
+    assert json.loads(page.texts("script", id="page-data")[0])["lines"]["labels"][0]["name"] == plain
 
 
 def test_the_first_screen_says_what_the_highest_revision_of_publish_says(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_coverage_of_the_traffic_is_weighted_over_the_cells_of_all_features(tmp_
 def test_a_missing_day_is_no_data_in_the_line_and_in_the_heat_map(tmp_path: Path) -> None:
     write_rows(tmp_path, "coverage", [coverage_row("a"), coverage_row("a", ds=DAY - timedelta(days=2))])
     page = _page(tmp_path, days=3)
-    series = json.loads(page.texts("script", id="chart-data")[0])["coverage"][0]["values"]
+    series = json.loads(page.texts("script", id="page-data")[0])["lines"]["coverage"][0]["values"]
     assert series == [0.6, None, 0.6]
     assert _rows(page, "Coverage of each feature by day") == ["a 60.0 \u2013 60.0"]
     assert _rows(page, "Coverage by day")[1].startswith("2026-03-13 no data 0 0 0")
@@ -133,7 +134,7 @@ def test_a_feature_without_a_number_is_no_data_and_counted(tmp_path: Path, share
     write_rows(tmp_path, "coverage", [coverage_row("a", coverage=share), coverage_row("b")])
     page = _page(tmp_path)
     assert "1 without data" in page.texts("dl", class_="figures")[0]
-    assert _rows(page, "Features with the lowest coverage")[0].startswith("a no data no data")
+    assert _rows(page, "States of each feature")[0].startswith("a no data no data no data")
 
 
 def test_a_day_of_no_rows_is_no_data(tmp_path: Path) -> None:
@@ -183,18 +184,18 @@ def test_a_file_is_no_folder_to_write_the_page_into(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_states_are_shown_as_shares_of_the_traffic_with_their_rows(tmp_path: Path) -> None:
+def test_states_are_shown_as_shares_of_the_traffic(tmp_path: Path) -> None:
     write_rows(tmp_path, "coverage", [coverage_row("a", weight_real=900.0, weight_true_zero=0.0)])
     page = _page(tmp_path)
     row = _rows(page, "States of each feature")[0]
-    assert row.startswith("a 90.0% 40 0% 20 20.0% 20 10.0% 10 5.0% 5 5.0% 5 100")
+    assert row == "a 60.0% no data no data 90.0% 0% 20.0% 10.0% 5.0% 5.0% no data"
     widths = [float(a["width"]) for t, a, _ in page.elements if t == "rect"]
     assert widths == [90.0, 20.0, 10.0, 5.0, 5.0]
 
 
 def test_a_declared_feature_without_rows_is_shown_in_its_place(tmp_path: Path) -> None:
     write_rows(tmp_path, "coverage", [coverage_row("extra"), coverage_row("z")])
-    page = _page(tmp_path, sources={"z": "context", "gone": "group:user"})
+    page = _page(tmp_path, facts={"z": {"source": "context"}, "gone": {"source": "group:user"}})
     assert _rows(page, "Coverage of each feature by day") == ["z 60.0", "gone \u2013", "extra 60.0"]
 
 
@@ -207,7 +208,8 @@ def test_label_rates_are_over_all_strata_before_sampling(tmp_path: Path) -> None
     )
     page = _page(tmp_path)
     assert _rows(page, "Label rates by day") == ["2026-03-14 1,000 8.00%"]
-    assert [row.split()[1:3] for row in _rows(page, "Rows kept by stratum")] == [["neg", "900"], ["pos", "100"]]
+    assert [row.split()[:2] for row in _rows(page, "Rows kept by stratum")] == [["neg", "900"], ["pos", "100"]]
+    assert _rows(page, "Sampling rates by day") == ["2026-03-14 10.00% 10.00%"]
 
 
 def test_refused_rows_are_counted_by_day_table_and_reason(tmp_path: Path) -> None:
@@ -215,10 +217,12 @@ def test_refused_rows_are_counted_by_day_table_and_reason(tmp_path: Path) -> Non
     row = {"table_name": "impressions", "reason": "null user_id", "ds": DAY}
     write_rows(tmp_path, "quarantine", [row, row, {**row, "ds": DAY - timedelta(days=1)}])
     write_rows(tmp_path, "quarantine", [row, {**row, "reason": None}])
-    assert _rows(_page(tmp_path), "Refused rows") == [
-        "2026-03-14 impressions (null) 1",
-        "2026-03-14 impressions null user_id 3",
+    page = _page(tmp_path, days=3)
+    assert _rows(page, "Refused rows") == [
+        "impressions null user_id 3 0 1 4 2",
+        "impressions (null) 1 0 0 1 1",
     ]
+    assert _rows(page, "Refused rows by day")[-1] == "2026-03-13 impressions null user_id 1"
 
 
 def test_a_receipt_that_does_not_add_up_says_so(tmp_path: Path) -> None:

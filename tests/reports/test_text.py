@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from headrace.errors import InputError
-from reports.page_text import percent, shown
-from reports.page_view import feature_group, worst_first
+from reports.page_features import feature_group
+from reports.page_text import percent, points, shown, texts_of
+from reports.page_worse import worst_first
 from reports.terminal import coverage_table
 from tests.reports.tables import DAY, coverage_row, write_rows
 
@@ -35,6 +36,17 @@ def test_what_cannot_be_seen_is_written_out() -> None:
         "\\u202ex",
         "ok é",
     ]
+
+
+def test_different_names_have_different_texts() -> None:
+    assert texts_of([None, "(null)", "", "a"]) == ["(null)", "(null) (2)", "(empty)", "a"]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"), [(-0.0213, "-2.1 pp"), (0.5, "+50.0 pp"), (-0.0001, "±0 pp"), (None, "no data")]
+)
+def test_a_change_is_in_points_with_its_sign(change: float | None, text: str) -> None:
+    assert points(change) == text
 
 
 def test_features_without_data_come_before_the_lowest() -> None:
