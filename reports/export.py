@@ -4,9 +4,7 @@ CSV and JSON are streamed, a batch at a time. Text that a spreadsheet would take
 and is written as text in Excel. A sketch is no text and is left out; lists are JSON text.
 """
 
-import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,10 @@ import pyarrow.csv as pacsv
 from headrace.errors import ConfigError, InputError
 from reports.jsontext import json_lines, json_texts
 from reports.page_delta import Opened, batches, open_table
+from reports.page_html import written_beside
 from reports.read import days_ending
 
-__all__ = ["FIRST", "FORMATS", "export_coverage", "flat_batches", "written_beside"]
+__all__ = ["FIRST", "FORMATS", "export_coverage", "flat_batches"]
 
 FORMATS = ("csv", "xlsx", "json")
 FIRST = ("ds", "feature", "slice", "value")
@@ -68,22 +67,6 @@ def export_coverage(root: str, *, ds: date, days: int, format: str, out: Path) -
         else:
             _write_json(coverage, span, partial)
     return out
-
-
-@contextmanager
-def written_beside(out: Path) -> Iterator[Path]:
-    """A path beside `out` to write to, which takes its place where all went well and is gone otherwise."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(out)
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise ConfigError(str(out), found=found, wanted="a file that can be written", remedy="change --out") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def flat_batches(

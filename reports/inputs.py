@@ -133,7 +133,7 @@ def _landed(notes: Mapping[str, str]) -> Iterator[tuple[str, InputDay]]:
             continue
         read = int(notes[f"{name}.rows_in"])
         refused = sum(int(n) for key, n in notes.items() if key.startswith(f"{name}.quarantined_"))
-        late = int(notes.get(f"{name}.arrival_raised_to_ds", 0))
+        late = int(notes.get(f"{name}.late", 0))
         yield (
             name,
             InputDay(

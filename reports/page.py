@@ -4,25 +4,19 @@ The page asks the network for nothing: its policy (CSP) allows only the style an
 The same tables give the same bytes.
 """
 
-import base64
-import hashlib
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from headrace.errors import ConfigError
 from reports.page_detail import packed
 from reports.page_features import Facts
-from reports.page_text import count, number, percent, points, shown, wrapping
+from reports.page_html import environment, source_hash, static_text, written_beside
 from reports.page_view import page_view
 from reports.read import STATES, read_report_tables
 
 __all__ = ["render_page", "write_report"]
 
-_HERE = Path(__file__).parent
 _STYLES = ("uplot.min.css", "base.css", "tables.css", "charts.css", "print.css")
 _SCRIPTS = ("uplot.min.js", "core.js", "tables.js", "charts.js", "bars.js", "overview.js", "feature.js", "start.js")
 
@@ -58,7 +52,9 @@ def write_report(root: str, *, last: date, days: int, out: Path, facts: Facts | 
         There is no coverage table, or one that lacks columns.
     """
     page = render_page(page_view(read_report_tables(root, last=last, days=days), facts=facts))
-    return _replace(out, page)
+    with written_beside(out) as partial:
+        partial.write_text(page, encoding="utf-8", newline="\n")
+    return out
 
 
 def render_page(view: Mapping[str, Any]) -> str:
@@ -69,72 +65,23 @@ def render_page(view: Mapping[str, Any]) -> str:
     ConfigError
         Jinja2 is not installed.
     """
-    style = "".join(map(_static, _STYLES))
-    script = "".join(map(_static, _SCRIPTS))
+    style = "".join(map(static_text, _STYLES))
+    script = "".join(map(static_text, _SCRIPTS))
     return str(
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             **{name: part for name, part in view.items() if name != "detail"},
             state_names=STATES,
             style=style,
             script=script,
-            style_hash=_hash(style),
-            script_hash=_hash(script),
-            licence=_static("uplot.LICENSE.txt").strip(),
+            style_hash=source_hash(style),
+            script_hash=source_hash(script),
+            licence=static_text("uplot.LICENSE.txt").strip(),
             page_data=_page_data(view),
             detail=packed(view["detail"]),
         )
     )
-
-
-def _replace(out: Path, page: str) -> Path:
-    """Write beside `out`, then take its place, so that no reader meets half a page."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8", newline="\n")
-        partial.replace(out)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise ConfigError(
-            str(out), found=str(error.strerror), wanted="a file that can be written", remedy="change --out"
-        ) from None
-    return out
-
-
-def _environment() -> Any:
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError:
-        raise ConfigError(
-            "report",
-            found="Jinja2 is not installed",
-            wanted="the extra `report`",
-            remedy="pip install 'headrace[report]'",
-        ) from None
-    environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True, "separators": (",", ":")}
-    kept = (shown, percent, points, count, number, wrapping)
-    environment.filters |= {function.__name__: function for function in kept}
-    return environment
-
-
-def _static(name: str) -> str:
-    """A file to place between tags as it stands, hence with the line ends that a browser hashes."""
-    return (_HERE / "static" / name).read_text(encoding="utf-8").replace("\r\n", "\n").rstrip("\n") + "\n"
-
-
-def _hash(text: str) -> str:
-    """CSP source of an inline element: base64 of SHA-256 over its content (CSP level 3, section 2.3.1)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _page_data(view: Mapping[str, Any]) -> dict[str, Any]:

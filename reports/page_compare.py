@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from reports.bins import QUANTILES
 from reports.compare import Comparison
-from reports.export import written_beside
 from reports.measured import Difference
-from reports.page import _environment, _hash, _static
+from reports.page_html import environment, source_hash, static_text, written_beside
 from reports.page_text import number, percent, points, shown
 
 if TYPE_CHECKING:
@@ -38,9 +37,9 @@ def write_comparison(found: Comparison, *, out: Path) -> Path:
 
 def render_comparison(found: Comparison) -> str:
     """The page as HTML text; it allows the one style that it holds and nothing else."""
-    style = "".join(map(_static, _STYLES))
+    style = "".join(map(static_text, _STYLES))
     rows = [_row(one) for one in found.differences]
-    template = _environment().get_template("compare.html.j2")
+    template = environment().get_template("compare.html.j2")
     return str(
         template.render(
             a=found.a.label,
@@ -51,7 +50,7 @@ def render_comparison(found: Comparison) -> str:
             sure=sum(one.is_sure for one in found.differences),
             only=[(found.a.label, "A", found.only_a), (found.b.label, "B", found.only_b)],
             style=style,
-            style_hash=_hash(style),
+            style_hash=source_hash(style),
         )
     )
 

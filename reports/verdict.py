@@ -122,14 +122,14 @@ def _check_ran(limit: Limit, found: Mapping[str, Any]) -> None:
 
 
 def _failure(limit: Limit, row: Mapping[str, Any], ds: date) -> Failure:
-    feature, at, value = (None if _absent(row[name]) else row[name] for name in ("feature", "slice", "value"))
+    feature, value = (None if _absent(row[name]) else row[name] for name in ("feature", "value"))
     median = _number(row[limit.median]) if limit.median else None
     low, high = limit.low, limit.high
     if median is not None:  # what is wanted of the number that is shown
         scale = (lambda bound: median * bound) if limit.metric == "rows_of_median" else (lambda bound: median + bound)
         low, high = (None if bound is None else scale(bound) for bound in (low, high))
     shown = _number(row[limit.shown])
-    return Failure(limit.rule, limit.severity, limit.shown, feature, at, value, shown, low, high, median, ds)
+    return Failure(limit.rule, limit.severity, limit.shown, feature, str(row["slice"]), value, shown, low, high, median, ds)
 
 
 def _absent(value: Any) -> bool:

@@ -218,6 +218,7 @@ def _event_rules(staged: DataFrame, config: Config, name: str) -> DataFrame:
     counted = {
         "arrival_before_event": F.col("arrival_ts") < F.col("event_ts"),
         "arrival_raised_to_ds": F.coalesce("arrival_ts", "event_ts") < start,
+        "late": F.col("event_ts") < start,
     }
     if name == "impressions":
         counted["request_after_event"] = F.col("request_ts") > F.col("event_ts")

@@ -25,7 +25,7 @@ def _landed(ds: date, **over: Any) -> dict[str, Any]:
     notes: dict[str, Any] = {}
     for name, rows in {"impressions": 5000, "engagements": 2000, "user_profile": 100, "item_profile": 50}.items():
         notes |= {f"{name}.rows_in": rows, f"{name}.rows_out": rows}
-    notes |= {"impressions.arrival_raised_to_ds": 50}
+    notes |= {"impressions.late": 50}
     notes |= {key.replace("__", "."): value for key, value in over.items()}
     return receipt("ingest", ds=ds, notes={k: v for k, v in notes.items() if v is not None})
 
@@ -105,7 +105,7 @@ def test_a_table_that_the_feature_is_not_made_of_is_not_blamed(config: Config, t
 
 def test_refused_rows_and_late_rows_are_told(config: Config, tmp_path: Path) -> None:
     refused = {"impressions__rows_out": 3500, "impressions__quarantined_null_user_id": 1000}
-    refused |= {"impressions__quarantined_bad_type_position": 500, "impressions__arrival_raised_to_ds": 600}
+    refused |= {"impressions__quarantined_bad_type_position": 500, "impressions__late": 600}
     _history(tmp_path, {0: refused})
     found = _blamed(config, coverage_days(RATE, low={0: 0.6}))
     assert (found["input"], found["rows"], found["quarantined_share"], found["late_share"]) == (
@@ -118,13 +118,13 @@ def test_refused_rows_and_late_rows_are_told(config: Config, tmp_path: Path) -> 
 
 
 def test_rows_that_all_came_late_are_enough(config: Config, tmp_path: Path) -> None:
-    _history(tmp_path, {0: {"engagements__arrival_raised_to_ds": 500}})
+    _history(tmp_path, {0: {"engagements__late": 500}})
     found = _blamed(config, coverage_days(RATE, low={0: 0.6}))
     assert (found["input"], found["rows"], found["late_share"]) == ("engagements", 2000, 0.25)
 
 
 def test_everyday_differences_are_not_blamed(config: Config, tmp_path: Path) -> None:
-    noise = {"engagements__rows_out": 1650, "impressions__arrival_raised_to_ds": 200}
+    noise = {"engagements__rows_out": 1650, "impressions__late": 200}
     _history(tmp_path, {0: noise | {"impressions__quarantined_null_user_id": 100}})
     assert _blamed(config, coverage_days(RATE, low={0: 0.6}))["input"] is None
 
