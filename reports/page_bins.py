@@ -75,7 +75,20 @@ def _edges(codes: Codes) -> tuple[tuple[Floats, Floats], str]:
     if low[0] > 0 and high[-1] / low[0] < _LINEAR_BELOW:
         steps = np.linspace(low[0], high[-1], BARS + 1)
         return (steps[:-1], steps[1:]), "linear"
-    return _steps(codes), "log"
+    low, high = _steps(codes)
+    if _are_whole(codes):  # no bar where no whole number can be
+        near, far = np.minimum(np.abs(low), np.abs(high)), np.maximum(np.abs(low), np.abs(high))
+        kept = (np.ceil(near) < far) | (far == 0)
+        low, high = low[kept], high[kept]
+    return (low, high), "log"
+
+
+def _are_whole(codes: Codes) -> bool:
+    """Whether the bins that are narrower than 1 begin with a whole number, all of them: counts do."""
+    low, high = _span(codes)
+    narrow = np.abs(high - low) < 1
+    near = np.where(codes < 0, high, low)[narrow]
+    return bool((near == np.trunc(near)).all())
 
 
 def _steps(codes: Codes) -> tuple[Floats, Floats]:

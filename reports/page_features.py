@@ -35,8 +35,9 @@ def link(text: str) -> str:
 
 
 def blame_texts(facts: Facts) -> dict[str, str]:
-    """Feature to what its loss comes from, of those that say."""
-    found = {name: (known.get("blame") or {}).get("text") for name, known in facts.items()}
+    """Feature to the input that fell with it, in words, of those that have one."""
+    blamed = {name: known.get("blame") or {} for name, known in facts.items()}
+    found = {name: blame.get("text") for name, blame in blamed.items() if blame.get("input")}
     return {name: shown(str(text)) for name, text in found.items() if text}
 
 

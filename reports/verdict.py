@@ -129,7 +129,9 @@ def _failure(limit: Limit, row: Mapping[str, Any], ds: date) -> Failure:
         scale = (lambda bound: median * bound) if limit.metric == "rows_of_median" else (lambda bound: median + bound)
         low, high = (None if bound is None else scale(bound) for bound in (low, high))
     shown = _number(row[limit.shown])
-    return Failure(limit.rule, limit.severity, limit.shown, feature, str(row["slice"]), value, shown, low, high, median, ds)
+    return Failure(
+        limit.rule, limit.severity, limit.shown, feature, str(row["slice"]), value, shown, low, high, median, ds
+    )
 
 
 def _absent(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import zlib
 from datetime import timedelta
 from pathlib import Path
@@ -60,6 +61,15 @@ def test_few_values_have_a_bar_each_and_the_reference_is_merged() -> None:
     assert bars is not None
     assert (bars["kind"], bars["low"]) == ("each", [0.0, 1.0, 2.0, 3.0])
     assert (bars["now"], bars["reference"]) == ([0.5, 0.25, 0.0, 0.25], [0.0, 0.25, 0.75, 0.0])
+
+
+def test_counts_have_no_bars_between_whole_numbers() -> None:
+    counts = np.random.default_rng(3).negative_binomial(1, 0.01, 5000).astype(float)
+    made = histogram([numbers(counts.tolist())], [numbers((-counts).tolist())])
+    assert made is not None and made["kind"] == "log"
+    edges = list(zip(made["low"], made["high"], strict=True))
+    assert all(math.ceil(min(abs(a), abs(b))) < max(abs(a), abs(b)) for a, b in edges if (a, b) != (0, 0))
+    assert sum(made["now"]) == pytest.approx(1, abs=0.01) and sum(made["reference"]) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("side", [1.0, -1.0])

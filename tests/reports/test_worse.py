@@ -57,7 +57,7 @@ def test_the_state_that_grew_most_is_named_and_blame_takes_its_place(tmp_path: P
         write_rows(
             tmp_path, "coverage", [coverage_row(name, ds=_ago(1)), coverage_row(name, coverage=0.4, weight_stale=250.0)]
         )
-    facts = {"b": {"blame": {"text": "half of the log is late"}}}
+    facts = {"b": {"blame": {"text": "half of the log is late", "input": "impressions"}}}
     page = parse(write_report(str(tmp_path), last=DAY, days=1, out=tmp_path / "r.html", facts=facts).read_text())
     rows = [row for row in page.texts("tr") if "-20.0 pp" in row and "200" in row]
     assert rows == ["a 40.0% -20.0 pp -20.0 pp 200 more stale", "b 40.0% -20.0 pp -20.0 pp 200 half of the log is late"]
