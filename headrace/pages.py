@@ -13,8 +13,14 @@ from headrace.receipts import latest_receipts
 __all__ = ["comparison_page", "coverage_export", "report_page"]
 
 
-def _check_held(config: Config, ds: date) -> None:
-    """Raise InputError (exit 4) where `ds` is not a day that coverage was counted of."""
+def _days_held(config: Config, ds: date, *, days: int) -> int:
+    """`days`, without those before the first day that coverage was counted of.
+
+    Raises
+    ------
+    InputError
+        It was not counted of `ds`.
+    """
     uri = f"{config.root}/coverage"
     held = sorted({file.ds for file in delta_files(uri)}) if is_table(uri) else []
     if held and ds not in held and ("coverage", ds) not in latest_receipts(config):
@@ -24,15 +30,16 @@ def _check_held(config: Config, ds: date) -> None:
             wanted=f"coverage of {ds}",
             remedy=f"headrace run --ds {ds}, or name a day that is there",
         )
+    return max(min(days, (ds - held[0]).days + 1), 1) if held else days
 
 
 def report_page(config: Config, *, ds: date, days: int, out: Path, console: Console) -> Path:
-    """Write the coverage page of the `days` days that end with `ds`."""
+    """Write the coverage page of the `days` days that end with `ds`; none before the first that was counted."""
     from reports.facts import feature_facts
     from reports.page import write_report
     from reports.terminal import coverage_table
 
-    _check_held(config, ds)
+    days = _days_held(config, ds, days=days)
     facts = feature_facts(config, ds=ds, days=days)
     page = write_report(config.root, last=ds, days=days, out=out, facts=facts)
     console.print(coverage_table(config.root, ds=ds))
@@ -44,7 +51,7 @@ def coverage_export(config: Config, *, ds: date, days: int, format: str, out: Pa
     """Write the rows of the coverage table as csv, json or xlsx."""
     from reports.export import export_coverage
 
-    _check_held(config, ds)
+    days = _days_held(config, ds, days=days)
     made = export_coverage(config.root, ds=ds, days=days, format=format, out=out)
     console.print(f"{format}: {made}", soft_wrap=True)
     return made

@@ -209,7 +209,8 @@ def _check_gates(config: "Config") -> None:
                 f"gates: found feature {rule.feature!r}{group} in {name!r}, wanted one that is declared: "
                 f"{', '.join(close) or 'headrace features list shows them'}"
             )
-        lone = [p for p in rule.features if not any(fnmatchcase(f.name, p) for f in features)]
+        patterns = [*rule.features, *rule.left_out]
+        lone = [p for p in patterns if not any(fnmatchcase(f.name, p) for f in features)]
         if lone:
             raise ValueError(
                 f"gates: found feature {lone[0]!r} in {name!r}, wanted one that is declared (headrace features list)"

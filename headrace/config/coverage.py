@@ -105,6 +105,7 @@ class Rule(_Strict):
 
     name: str | None = None
     feature: list[str] | str = "*"
+    but_not: list[str] | str = []
     group: str | None = None
     slice: str = "all"
     value: str | None = "*"
@@ -114,12 +115,22 @@ class Rule(_Strict):
     @property
     def features(self) -> list[str]:
         """Patterns of feature names."""
-        return [self.feature] if isinstance(self.feature, str) else self.feature
+        return _listed(self.feature)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Patterns of features that the rule is not about."""
+        return _listed(self.but_not)
 
     def fits(self, feature: str, source: str) -> bool:
         """Whether the rule is about a feature; `source` is Feature.source."""
         group = self.group is None or fnmatchcase(source.removeprefix("group:"), self.group)
-        return group and any(fnmatchcase(feature, pattern) for pattern in self.features)
+        out = any(fnmatchcase(feature, pattern) for pattern in self.left_out)
+        return group and not out and any(fnmatchcase(feature, pattern) for pattern in self.features)
+
+
+def _listed(patterns: list[str] | str) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else patterns
 
 
 def _check_one(rule: BaseModel, *limits: str) -> None:

@@ -45,6 +45,15 @@ def test_a_floor_fails_the_feature_below_it_and_no_other(tmp_path: Path) -> None
     }
 
 
+def test_features_can_be_left_out_of_a_rule(tmp_path: Path) -> None:
+    config = _config(
+        tmp_path, floors="[{name: all but, but_not: [context_*, 'user_*', 'item_*', 'author_*'], at_least: 0.9}]"
+    )
+    write_coverage(config, _whole(config, states={"null": 0.5}))
+    judged = {f.feature for f in judge(config, DAY).failures}
+    assert judged == {"position", "scene", "device", "os", "network", "city"}
+
+
 def test_limits_are_inclusive(tmp_path: Path) -> None:
     config = _config(
         tmp_path,
@@ -152,6 +161,7 @@ def test_since_is_the_first_of_the_days_in_a_row(tmp_path: Path) -> None:
         ({"ceilings": "[{state: real, at_most: 0.5}]"}, "real", "'no_entity'"),
         ({"rows": "[{slice: planet, at_least: 1}]"}, "planet", "scene"),
         ({"rows": "[{name: a, at_least: 1}, {name: a, at_least: 2}]"}, "['a']", "its own"),
+        ({"floors": "[{but_not: moon, at_least: 0.5}]"}, "moon", "declared"),
         ({"drift": "[{psi: 0}]"}, "0", "greater than 0"),
     ],
 )
