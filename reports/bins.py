@@ -19,7 +19,7 @@ __all__ = [
     "bin_low",
     "bin_middles",
     "coarser",
-    "quantiles",
+    "list_quantiles",
 ]
 
 BITS_OF_WHOLE, BITS_OF_SLICE = 6, 4
@@ -58,7 +58,7 @@ def bin_middles(codes: NDArray[np.integer], *, bits: int, whole: bool) -> Floats
     """Number that stands for each bin: its middle; where all numbers are whole and it holds one of them, that one."""
     low, high = bin_low(codes, bits=bits), bin_high(codes, bits=bits)
     with np.errstate(invalid="ignore"):
-        alone = (np.abs(high - low) <= 1) if whole else np.zeros(len(low), bool)
+        alone = (np.abs(high - low) <= 1) if whole else np.zeros(low.shape, bool)
         return np.where(alone | np.isinf(high), np.sign(low) * np.ceil(np.abs(low)), low + (high - low) / 2)
 
 
@@ -67,20 +67,30 @@ def coarser(codes: Codes, *, by: int) -> Codes:
     return np.sign(codes) * (np.abs(codes) >> np.int64(by))
 
 
-def quantiles(
-    codes: NDArray[np.integer], weights: Floats, *, bits: int, whole: bool, low: float, high: float
+def list_quantiles(
+    offsets: NDArray[np.integer],
+    codes: NDArray[np.integer],
+    units: NDArray[np.int64],
+    *,
+    bits: int,
+    whole: NDArray[np.bool_],
 ) -> Floats:
-    """Weighted QUANTILES (7,) of the numbers in bins (B,): the least bin whose cumulated weight reaches the share.
+    """Weighted QUANTILES (R, 7) of numbers in bins: the least bin whose cumulated weight reaches the share; NaN without weight.
 
     Parameters
     ----------
-    codes : ascending, each once
-    whole : whether all numbers are whole
-    low, high : least and greatest finite number, which no quantile but an infinite one passes; NaN where there is none
+    offsets : (R + 1,) where the bins of each row begin among `codes` and `units`; those of a row ascending, each once
+    units : weight of each bin in whole units
+    whole : (R,) whether all numbers of a row are whole
     """
-    if not weights.sum() > 0:
-        return np.full(len(QUANTILES), np.nan)
-    reached = np.cumsum(weights)
-    at = np.searchsorted(reached, np.array(QUANTILES) * reached[-1] * (1 - 1e-12))
-    found = bin_middles(np.asarray(codes)[np.minimum(at, len(codes) - 1)], bits=bits, whole=whole)
-    return np.where(np.isinf(found), found, np.fmin(np.fmax(found, low), high))
+    reached = np.concatenate([[0], np.cumsum(units)])
+    before, total = reached[offsets[:-1]], reached[offsets[1:]] - reached[offsets[:-1]]
+    wanted = np.ceil(total[:, None] * np.array(QUANTILES) * (1 - 1e-12)).astype(np.int64)
+    at = np.searchsorted(reached[1:], before[:, None] + np.maximum(wanted, 1))
+    at = np.minimum(at, np.maximum(len(codes) - 1, 0))
+    found = np.full(at.shape, np.nan)
+    for kind in (False, True):
+        own = np.flatnonzero((total > 0) & (whole == kind))
+        if len(own):
+            found[own] = bin_middles(np.asarray(codes)[at[own]], bits=bits, whole=kind)
+    return found

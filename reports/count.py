@@ -13,19 +13,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.states import STATES
 from headrace.config import Feature
 from reports.bins import BITS_OF_SLICE, BITS_OF_WHOLE, coarser
 from reports.distinct import REGISTERS_OF_SLICE, REGISTERS_OF_WHOLE
-from reports.parts import PARTS, UNITS, listed
+from reports.partrows import SlicePart, part_table
+from reports.parts import UNITS
 from reports.slices import Cut, Reader, joints_of
 from reports.tally import Cells, Tally, cells_of, tallies
-from reports.values import FIRST_VALUE, ZERO, Values, values_of
+from reports.values import ZERO, Values, values_of
 
 __all__ = ["Chunk", "count_chunk"]
 
-_TEXTS_SENT = 200
-_SPECIAL = {"default_filled": 0, "null": 1, "stale": 2, "no_entity": 3, "true_zero": ZERO}
 Ints = NDArray[np.int64]
 
 
@@ -60,24 +58,10 @@ def count_chunk(chunk: Chunk, features: Sequence[Feature], cuts: Sequence[Cut]) 
         values = values_of(chunk.read(feature.name), chunk.states[position], feature)
         found = zip(cells, tallies(values, cells), strict=True)
         parts = [part for one, tally in found for part in _slices(one, tally, values, cuts)]
-        yield _table(parts, feature=position, day=chunk.day)
+        yield part_table(parts, feature=position, day=chunk.day)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Counts of V values of one slice: rows and units by code (V, B), and what does not follow from them."""
-
-    cut: Cut | None
-    rows: Ints
-    units: Ints
-    squares: NDArray[np.float64]
-    moments: NDArray[np.float64]
-    registers: NDArray[np.uint8] | None
-    values: Values
-    bins: Ints
-
-
-def _slices(one: Cells, tally: Tally, values: Values, cuts: Sequence[Cut]) -> Iterator[_Part]:
+def _slices(one: Cells, tally: Tally, values: Values, cuts: Sequence[Cut]) -> Iterator[SlicePart]:
     """The whole, or every slice of the joint."""
     rows, units = _by_code(one, tally)
     moments = _moments_of_codes(units, values.single) if _is_number(values.single) else _moments(one, tally, values)
@@ -87,12 +71,12 @@ def _slices(one: Cells, tally: Tally, values: Values, cuts: Sequence[Cut]) -> It
         bins = coarser(bins, by=BITS_OF_WHOLE - BITS_OF_SLICE)
     if one.whole:
         first = None if registers is None else registers[None]
-        yield _Part(None, rows[None], units[None], one.squares[None], moments[None], first, values, bins)
+        yield SlicePart(None, rows[None], units[None], one.squares[None], moments[None], first, values, bins)
     for axis, place in enumerate(one.joint.places):
         others = tuple(i for i in range(len(one.joint.places)) if i != axis)
         summed = rows.sum(axis=others), units.sum(axis=others), one.squares.sum(axis=others)
         own = registers.max(axis=others, initial=0) if registers is not None else None
-        yield _Part(cuts[place], *summed, _together(moments, others), own, values, bins)
+        yield SlicePart(cuts[place], *summed, _together(moments, others), own, values, bins)
 
 
 def _is_number(single: object) -> TypeGuard[NDArray[np.float64]]:
@@ -165,73 +149,3 @@ def _registers(one: Cells, tally: Tally, values: Values, rows: Ints) -> NDArray[
         cell, code = np.nonzero(rows.reshape(len(found), -1)[:, ZERO : ZERO + len(at)])
         np.maximum.at(found.reshape(-1), cell * found.shape[1] + at[code], rank[code])
     return None if found is None else found.reshape(*one.joint.shape, -1)
-
-
-def _table(parts: Sequence[_Part], *, feature: int, day: int) -> pa.Table:
-    return pa.concat_tables([_slice_table(part, feature=feature, day=day) for part in parts])
-
-
-def _slice_table(part: _Part, *, feature: int, day: int) -> pa.Table:
-    """PARTS of the values that have rows."""
-    have = np.flatnonzero(part.rows.sum(axis=1))
-    rows, units, moments = part.rows[have], part.units[have], part.moments[have]
-    names = ["all"] if part.cut is None else part.cut.values
-    made: dict[str, pa.Array] = {
-        "feature": pa.array(np.full(len(have), feature)),
-        "day": pa.array(np.full(len(have), day, np.int32)),
-        "slice": pa.repeat("all" if part.cut is None else part.cut.declared.name, len(have)),
-        "value": pa.array([names[i] for i in have], pa.string()),
-        "squares": pa.array(part.squares[have]),
-    }
-    for kind, counted in (("rows", rows), ("units", units)):
-        for state in STATES[1:]:
-            made[f"{kind}_{state}"] = pa.array(counted[:, _SPECIAL[state]])
-        made[f"{kind}_real"] = pa.array(counted[:, FIRST_VALUE:].sum(axis=1))
-    with_numbers = len(part.bins) > 0
-    finite = moments[:, 0] > 0
-    for column, name in enumerate(("mean", "m2", "low", "high"), start=1):
-        made[name] = pa.array(moments[:, column], mask=~finite)
-    made |= _bins(part, rows, units) if with_numbers else _texts(part, units)
-    blobs = [row.tobytes() for row in part.registers[have]] if part.registers is not None else [None] * len(have)
-    made["registers"] = pa.array(blobs, pa.binary())
-    return pa.table([made[name].cast(PARTS.field(name).type) for name in PARTS.names], schema=PARTS)
-
-
-def _bins(part: _Part, rows: Ints, units: Ints) -> dict[str, pa.Array]:
-    values = units[:, ZERO:]
-    bins = part.bins
-    order = np.argsort(bins, kind="stable")
-    values, bins = values[:, order], bins[order]
-    owner, at = np.nonzero(values)
-    endless = np.abs(np.concatenate([np.zeros(FIRST_VALUE, np.int64), part.bins[1:]])) == _endless(
-        whole=part.cut is None
-    )
-    kinds = {name: PARTS.field(name).type for name in ("bins", "bin_units", "texts", "text_units")}
-    return {
-        "bins": listed(owner, pa.array(bins[at]), count=len(rows), kind=kinds["bins"]),
-        "bin_units": listed(owner, pa.array(values[owner, at]), count=len(rows), kind=kinds["bin_units"]),
-        "texts": pa.nulls(len(rows), kinds["texts"]),
-        "text_units": pa.nulls(len(rows), kinds["text_units"]),
-        "rows_infinite": pa.array(rows[:, endless].sum(axis=1)),
-        "units_infinite": pa.array(units[:, endless].sum(axis=1)),
-    }
-
-
-def _texts(part: _Part, units: Ints) -> dict[str, pa.Array]:
-    """The texts of each value with the greatest weight, as far as they are told apart."""
-    named = units[:, FIRST_VALUE:-1] if part.values.texts else units[:, :0]
-    top = np.argsort(-named, axis=1, kind="stable")[:, :_TEXTS_SENT]
-    weight = np.take_along_axis(named, top, axis=1)
-    owner, place = np.nonzero(weight)
-    texts = pa.array(list(part.values.texts[1:-1]), pa.string()).take(pa.array(top[owner, place]))
-    nothing, none = pa.nulls(len(units)), pa.array(np.zeros(len(units), np.int64))
-    return {
-        "bins": nothing,
-        "bin_units": nothing,
-        "texts": listed(owner, texts, count=len(units), kind=PARTS.field("texts").type),
-        "text_units": listed(
-            owner, pa.array(weight[owner, place]), count=len(units), kind=PARTS.field("text_units").type
-        ),
-        "rows_infinite": none,
-        "units_infinite": none,
-    }

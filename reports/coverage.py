@@ -29,7 +29,7 @@ from schemas.coverage import COVERAGE
 
 __all__ = ["build_coverage"]
 
-_CELLS_PER_CHUNK = 1 << 27
+_CELLS_PER_CHUNK = 1 << 28
 _MOST_ROWS = 1 << 20
 _BYTES_PER_PART, _BYTES_PER_TASK = 500, 64 << 20
 _EPOCH = date(1970, 1, 1)

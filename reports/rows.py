@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.states import STATES
-from reports.bins import BITS_OF_SLICE, BITS_OF_WHOLE, QUANTILES, quantiles
+from reports.bins import BITS_OF_SLICE, BITS_OF_WHOLE, QUANTILES, list_quantiles
 from reports.distinct import estimate
 from reports.parts import PARTS, UNITS, merge, moments_weight
 
@@ -152,18 +152,18 @@ def coverage_rows(parts: pa.Table, *, features: Sequence[tuple[str, str]]) -> pa
 
 
 def _quantiles(parts: pa.Table, whole: Sequence[bool]) -> dict[str, pa.Array]:
-    """Quantile columns; `whole` (N,) tells parts of whole numbers."""
-    fine = [name == "all" for name in parts.column("slice").to_pylist()]
-    bins, units = parts.column("bins").combine_chunks(), parts.column("bin_units").combine_chunks()
-    offsets, codes, weights = bins.offsets.to_numpy(), bins.values.to_numpy(), units.values.to_numpy()
-    least, most = (parts.column(n).to_numpy(zero_copy_only=False) for n in ("low", "high"))
-    found = np.full((len(bins), len(QUANTILES)), np.nan)
-    for row in np.flatnonzero(np.diff(offsets)).tolist():
-        own = slice(offsets[row], offsets[row + 1])
-        bits = BITS_OF_WHOLE if fine[row] else BITS_OF_SLICE
-        ends = {"low": least[row], "high": most[row]}
-        found[row] = quantiles(codes[own], weights[own].astype(np.float64), bits=bits, whole=whole[row], **ends)
-    return {name: _or_null(found[:, i]) for i, name in enumerate(_QUANTILE_NAMES)}
+    """Quantile columns, none beyond the least and greatest number; `whole` (N,) tells parts of whole numbers."""
+    fine = np.array([name == "all" for name in parts.column("slice").to_pylist()], dtype=bool)
+    found = np.full((parts.num_rows, len(QUANTILES)), np.nan)
+    for rows, bits in ((np.flatnonzero(fine), BITS_OF_WHOLE), (np.flatnonzero(~fine), BITS_OF_SLICE)):
+        own = parts.select(["bins", "bin_units"]).take(pa.array(rows))
+        bins, units = (own.column(name).combine_chunks() for name in ("bins", "bin_units"))
+        offsets = np.concatenate([[0], np.cumsum(bins.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))])
+        flat = bins.flatten().to_numpy(), units.flatten().to_numpy()
+        found[rows] = list_quantiles(offsets, *flat, bits=bits, whole=np.array(whole, dtype=bool)[rows])
+    low, high = (parts.column(n).to_numpy(zero_copy_only=False)[:, None] for n in ("low", "high"))
+    found = np.where(np.isfinite(found), np.fmin(np.fmax(found, low), high), found)
+    return {name: _or_null(found[:, i].copy()) for i, name in enumerate(_QUANTILE_NAMES)}
 
 
 def _top_units(parts: pa.Table) -> NDArray[np.float64]:
