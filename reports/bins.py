@@ -2,7 +2,7 @@
 
 A bin is a power of two cut into 2^bits parts of equal width, whatever the data: bins of different days, slices and
 machines are the same, so that distributions merge by adding up, exactly, in any order. With 6 bits a bin's middle is within
-0.8 % of every number in it (4 bits: 3.1 %), and whole numbers up to 128 (32) have a bin of their own. A code of `bits` is
+0.8 % of every number in it (4 bits: 3.1 %), and whole numbers below 128 (32) have a bin of their own. A code of `bits` is
 the upper bits of the IEEE 754 double (sign, exponent, `bits` of the fraction), as in HdrHistogram and OpenTelemetry's
 exponential histograms; 0 is zero, and a negative number has the negative of its mirror's code.
 """

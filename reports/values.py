@@ -59,7 +59,7 @@ class Values:
     codes : int64 (N,)
     bins : fine bin of codes 4, 5, ... (B,), for numbers
     texts : of the same codes, for text: None at 4 (unused), and None at the end for all texts that have no code
-    single : the value of codes 4, 5, ..., where each has but one: whole numbers up to 128, texts; then rows need be
+    single : the value of codes 4, 5, ..., where each has but one: whole numbers below 128, texts; then rows need be
         counted by code alone, and the rest follows from that
     numbers : float64 (N,) of what `single` does not say, with anything where there is no value
     hashes : uint64 (N,) of texts that `single` does not say
@@ -166,7 +166,7 @@ def _numbers(column: pa.Array, states: NDArray[np.uint8], codes: Ints) -> Values
         offset *= states[own] == REAL
         codes[own] += offset
     found = np.concatenate([[0], known - _ENDLESS])
-    if pa.types.is_integer(column.type) and np.abs(found).max(initial=0) <= _ALONE:
+    if pa.types.is_integer(column.type) and np.abs(found).max(initial=0) < _ALONE:
         return Values(codes, found, single=bin_low(found, bits=BITS_OF_WHOLE))
     return Values(codes, found, numbers=numbers)
 

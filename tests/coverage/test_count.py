@@ -19,7 +19,7 @@ from tests.coverage.oracle import by_hand, check_row
 
 ROWS, DAY = 6000, 19_800
 KINDS = {
-    "count": "bigint", "big": "bigint", "rate": "double", "awkward": "double", "constant": "double", "empty": "double",
+    "count": "bigint", "edge": "bigint", "big": "bigint", "rate": "double", "awkward": "double", "constant": "double", "empty": "double",
     "word": "string", "flag": "boolean", "list": "array<bigint>",
 }  # fmt: skip
 FEATURES = [Feature(name, kind, "", "group:user", None, "") for name, kind in KINDS.items()]
@@ -30,6 +30,7 @@ def _world(seed: int, *, weights: str) -> tuple[dict[str, pa.Array], np.ndarray,
     rng = np.random.default_rng(seed)
     columns: dict[str, list[Any]] = {
         "count": rng.poisson(3, ROWS).tolist(),
+        "edge": rng.integers(120, 130, ROWS).tolist(),
         "big": (rng.integers(-5, 2**40, ROWS) // rng.integers(1, 2**30, ROWS)).tolist(),
         "rate": (rng.integers(0, 5, ROWS) / 7).tolist(),
         "awkward": rng.choice([-1e-310, -2.5, 1e200, math.inf, -math.inf, 3.0, 1e-9, 4.0], ROWS).tolist(),
@@ -40,7 +41,7 @@ def _world(seed: int, *, weights: str) -> tuple[dict[str, pa.Array], np.ndarray,
         "list": [[1]] * ROWS,
     }
     states = rng.choice(6, (len(FEATURES), ROWS), p=[0.6, 0.05, 0.1, 0.1, 0.05, 0.1]).astype(np.uint8)
-    states[5] = rng.choice([2, 3, 4, 5], ROWS)
+    states[list(KINDS).index("empty")] = rng.choice([2, 3, 4, 5], ROWS)
     arrays = {}
     for place, (name, values) in enumerate(columns.items()):
         if KINDS[name] in ("bigint", "double"):
@@ -65,7 +66,7 @@ CUTS = [
     Cut(Slice(name="scene", column="scene"), ("feed", "search", "", OTHER, None)),
     Cut(Slice(name="city", column="city"), ("c1", "c2", "c3", OTHER, None)),
     Cut(Slice(name="band", column="rate", edges=[0.2, 0.5]), ("< 0.2", "0.2 to 0.5", ">= 0.5", None)),
-    Cut(Slice(name="known_user", known="user"), ("known", "never seen"), 2),
+    Cut(Slice(name="known_user", known="user"), ("known", "never seen"), 3),
 ]
 
 
@@ -76,7 +77,7 @@ def _where(arrays: dict[str, pa.Array], states: np.ndarray) -> dict[str, list[st
         "scene": [OTHER if s == OTHER else s for s in scene],
         "city": [c if c in ("c1", "c2", "c3", None) else OTHER for c in city],
         "band": [None if r is None else "< 0.2" if r < 0.2 else "0.2 to 0.5" if r < 0.5 else ">= 0.5" for r in rate],
-        "known_user": ["never seen" if s == 5 else "known" for s in states[2]],
+        "known_user": ["never seen" if s == 5 else "known" for s in states[3]],
     }
 
 
