@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import date
 from math import isfinite
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -53,7 +54,7 @@ def send_alerts(config: Config, *, ds: date, verdict: str, failures: Sequence[Fa
     if config.alerts.file is not None:
         messages.append(_append(Path(config.alerts.file), payload))
     if config.alerts.webhook_env is not None:
-        messages.append(_post(config, payload))
+        messages.append(_post_in_time(config, payload))
     for message in messages:
         console.print(message, markup=False)
     return messages
@@ -112,6 +113,8 @@ def _line(ds: date, verdict: str, listed: Sequence[Failure], *, critical: int, t
 def _append(path: Path, payload: Mapping[str, Any]) -> str:
     """One write of one line, so that lines of several writers do not mix."""
     line = (json.dumps(payload, allow_nan=False) + "\n").encode("ascii")
+    if path.is_fifo():  # opening one waits for a reader
+        return f"alert: {path} is no file; nothing added"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -122,6 +125,15 @@ def _append(path: Path, payload: Mapping[str, Any]) -> str:
     except (OSError, ValueError) as error:
         return f"alert: {path} could not be written: {getattr(error, 'strerror', None) or type(error).__name__}"
     return f"alert: added to {path}" if written == len(line) else f"alert: {path} took a part of the line only"
+
+
+def _post_in_time(config: Config, payload: Mapping[str, Any]) -> str:
+    """`_post`, left to itself where it takes longer than all its tries may: a server can drip an answer for ever."""
+    said: list[str] = []
+    posting = Thread(target=lambda: said.append(_post(config, payload)), daemon=True)
+    posting.start()
+    posting.join(config.alerts.tries * (config.alerts.timeout_s + _LONGEST_WAIT_S))
+    return said[0] if said else "alert: the webhook did not answer in time; given up"
 
 
 def _post(config: Config, payload: Mapping[str, Any]) -> str:

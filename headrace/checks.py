@@ -24,7 +24,12 @@ PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's
     "sample": ("timezone", "labels", "sampling", "split"),
     "features": ("timezone", "country", "features", "profiles", "context"),
     "coverage": ("coverage", "features", "profiles", "context"),
-    "publish": ("features", "labels", "sampling", "split", "gates"),
+    "publish": (
+        "features",
+        "labels",
+        "sampling",
+        "split",
+    ),  # gates judge at the moment of publishing: new rules do not withdraw older days
 }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli_options import ConfigOption, DayOption, DaysOption, SetOption, console
+from headrace.cli_options import ConfigOption, DayOption, DaysOption, SetOption, console, reason_of
 
 __all__ = ["add_day_commands"]
 
@@ -126,7 +126,9 @@ def unpublish(
     from headrace.config import load_config
     from headrace.withdraw import unpublish as withdraw
 
-    for receipt in withdraw(load_config(config, settings=set_ or ()), days=_span(ds, days), reason=reason):
+    for receipt in withdraw(
+        load_config(config, settings=set_ or ()), days=_span(ds, days), reason=str(reason_of(reason))
+    ):
         console().print(f"unpublished {receipt.ds}, revision {receipt.revision}: {reason}", markup=False)
 
 

@@ -65,7 +65,7 @@ def reason_of(accept: str | None) -> str | None:
     """
     if accept is not None and not accept.strip():
         raise ConfigError(
-            "--accept", found="a blank reason", wanted="why the day is taken all the same", remedy="say it"
+            "the reason", found="a blank one", wanted="why, in words", remedy="say it: it is kept on the receipt"
         )
     return accept
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.config import Config
-from headrace.errors import GateError
-from headrace.receipts import before_writing
+from headrace.errors import GateError, InputError
+from headrace.receipts import before_writing, latest_receipts
 
 if TYPE_CHECKING:
     from reports.verdict import Failure, Verdict
@@ -65,7 +65,7 @@ def line_of(failure: "Failure") -> str:
     wanted = f">= {low:.4g}" if low is not None else f"<= {high:.4g}"
     against = f" (median {failure.median:.4g})" if failure.median is not None else ""
     since = f", since {failure.since}" if failure.since else ""
-    return f"{failure.rule}: {failure.metric} of {at} is {observed}, wanted {wanted}{against}{since}"
+    return f"{shown(failure.rule)}: {failure.metric} of {at} is {observed}, wanted {wanted}{against}{since}"
 
 
 def explain(config: Config, verdict: "Verdict") -> GateError:
@@ -80,10 +80,17 @@ def explain(config: Config, verdict: "Verdict") -> GateError:
         f"gates of {ds}",
         found=f"{len(failures)} critical failure(s), {len(verdict.warnings)} warning(s)\n          "
         + "\n          ".join(lines),
-        wanted="coverage as the gates of the configuration ask for; the day stays unpublished",
-        remedy=f"look with headrace report --ds {ds}; mend the input and run again; or publish it all the same with "
-        f'headrace publish --ds {ds} --accept "reason"',
+        wanted=f"coverage as the gates of the configuration ask for; {_standing(config, ds)}",
+        remedy=f"with the same --config: look with headrace report --ds {ds}; mend the input and run again; or publish "
+        f'it all the same with headrace publish --ds {ds} --accept "reason"',
     )
+
+
+def _standing(config: Config, ds: date) -> str:
+    before = latest_receipts(config).get(("publish", ds))
+    if before is not None and before.status == "published":
+        return f"the day is unpublished: readers no longer see revision {before.revision}, which was published"
+    return "the day stays unpublished"
 
 
 def _inputs(config: Config, ds: date, failures: Sequence["Failure"]) -> list[str]:
@@ -91,8 +98,12 @@ def _inputs(config: Config, ds: date, failures: Sequence["Failure"]) -> list[str
     from reports.facts import feature_facts
 
     facts = feature_facts(config, ds=ds, days=config.gates.median_days)
-    blamed = [facts[f.feature]["blame"] for f in failures if f.feature in facts]
-    return list(dict.fromkeys(str(one["text"]) for one in blamed if one))[:3]
+    found: dict[str, str] = {}
+    for failure in failures[:_SHOWN]:
+        blamed = facts[failure.feature]["blame"] if failure.feature in facts else None
+        if blamed:
+            found.setdefault(str(blamed["text"]), str(failure.feature))
+    return [f"{feature}: {text}" for text, feature in found.items()][:3]
 
 
 def show_gates(config: Config, *, days: Sequence[date], docs: Path | None, console: Console) -> None:
@@ -100,11 +111,23 @@ def show_gates(config: Config, *, days: Sequence[date], docs: Path | None, conso
 
     Raises
     ------
+    InputError
+        The coverage of a day was never counted (exit 4).
     GateError
         A day has a critical failure (exit 3).
     """
+    from reports.page_text import shown
     from reports.verdict import judge
 
+    known = latest_receipts(config)
+    lacking = [day for day in days if ("coverage", day) not in known]
+    if lacking:
+        raise InputError(
+            f"gates of {lacking[0]}",
+            found="no receipt of coverage",
+            wanted="days whose coverage has been counted",
+            remedy=f"headrace run --ds {lacking[0]}, or name days that are there: headrace status",
+        )
     refused = []
     for day in days:
         verdict = judge(config, day, docs=docs)
@@ -113,6 +136,9 @@ def show_gates(config: Config, *, days: Sequence[date], docs: Path | None, conso
             console.print(f"{failure.severity:<8} {line_of(failure)}", markup=False, soft_wrap=True)
         if len(verdict.failures) > 2 * _SHOWN:
             console.print(f"... and {len(verdict.failures) - 2 * _SHOWN} more")
+        idle = [shown(rule["limit"].rule) for rule in verdict.rules if not rule["checked"]]
+        if idle:
+            console.print(f"judged nothing: {', '.join(idle)}", markup=False, soft_wrap=True)
         refused += [verdict] if verdict.critical else []
     if docs is not None:
         console.print(f"Data Docs: {docs}", soft_wrap=True)
@@ -121,13 +147,15 @@ def show_gates(config: Config, *, days: Sequence[date], docs: Path | None, conso
 
 
 def _rules_table(verdict: "Verdict") -> Table:
+    from reports.page_text import shown
+
     table = Table(title=f"Gates of {verdict.ds}", title_justify="left", header_style="bold", box=SIMPLE)
     for name in ("rule", "severity", "looks at", "judged", "failed"):
         table.add_column(name, justify="right" if name in ("judged", "failed") else "left")
     for rule in verdict.rules:
         limit = rule["limit"]
         style = "" if not rule["failed"] else "bold red" if limit.severity == "critical" else "bold yellow"
-        cells = (limit.rule, limit.severity, limit.metric, f"{rule['checked']:,}", f"{rule['failed']:,}")
+        cells = (shown(limit.rule), limit.severity, limit.metric, f"{rule['checked']:,}", f"{rule['failed']:,}")
         table.add_row(*(Text(cell, style=style) for cell in cells))
     if not verdict.rules:
         table.add_row("no rules", "-", "-", "-", "-")

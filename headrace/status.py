@@ -98,7 +98,8 @@ def _cell(known: Known, latest: dict, job: str, day: date) -> StatusCell:
         return StatusCell("provisional", standing.notes["provisional"])
     if reason:
         return StatusCell("published, stale" if standing.status == "published" else "stale", reason)
-    return StatusCell(standing.status)
+    accepted = standing.notes.get("accepted")
+    return StatusCell(standing.status, f"accepted: {accepted}" if accepted else "")
 
 
 def show_status(config: Config, *, days: Sequence[date], console: Console) -> None:

@@ -62,8 +62,8 @@ def _fall(feature: str, days: Mapping[date, Row], ds: date) -> Fall | None:
     high = days[ds].get("coverage_change_high")
     if change >= -FALL or (high is not None and high >= 0):
         return None
-    since = ds
-    while since - _DAY in days and days[since - _DAY]["coverage"] < usual - FALL:
+    since, low = ds, usual - max(FALL, -change / 2)  # a day that fell half as far belongs to the same fall
+    while since - _DAY in days and days[since - _DAY]["coverage"] < low:
         since -= _DAY
     return Fall(feature, ds, change, len(before), since, *_grown(days[ds], before))
 

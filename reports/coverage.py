@@ -221,7 +221,7 @@ def _seen(counted: pa.Table, known: pa.Table | None) -> Seen:
     """Days of one feature, counts of tasks put together."""
     keys = [codes_of(counted.column(name).combine_chunks()) for name in ("slice", "value")]
     group = group_of([counted.column("day").to_numpy().astype(np.int64), *keys])
-    merged = merge(counted, group, most_texts=KEPT_TEXTS[True])
+    merged = merge(counted, group, most_texts=KEPT_TEXTS)
     parts = {} if known is None else _by_day(known.drop_columns(["first_ds"]))
     first: dict[tuple[str, str | None], date] = {}
     for row in () if known is None else known.select(["slice", "value", "first_ds"]).to_pylist():

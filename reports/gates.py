@@ -6,7 +6,6 @@ The frame is bounded by features x slice values, whatever the rows of the day.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ import pandas as pd
 
 from features.states import STATES
 from headrace.config import Config, feature_columns
-from headrace.config.coverage import Ceiling, Drift, Floor, Rows, Rule
+from headrace.config.coverage import Ceiling, Drift, Floor, Rows, Rule, matches
 from headrace.delta import is_table, open_dataset
+from headrace.errors import InputError
 
 __all__ = ["Limit", "day_frame", "limits"]
 
@@ -55,7 +55,7 @@ def day_frame(config: Config, ds: date) -> pd.DataFrame:
     """
     found = _read(config, ds)
     today, before = found[found["ds"] == ds], found[found["ds"] != ds]
-    frame = pd.concat([_traffic(today, before), _with_absent(config, today)], ignore_index=True)
+    frame = pd.concat([_traffic(config, today, before), _with_absent(config, today)], ignore_index=True)
     traffic = before.drop_duplicates(["ds", "slice", "value"]).assign(feature=None)
     known = pd.concat([traffic, before], ignore_index=True)
     medians = known.groupby(KEY, dropna=False)[_METRICS].median().add_suffix("_median")
@@ -75,13 +75,13 @@ def _read(config: Config, ds: date) -> pd.DataFrame:
 
     uri = f"{config.root}/coverage"
     first = ds - timedelta(days=config.gates.median_days)
-    if is_table(uri):
-        dataset = open_dataset(uri)
-        names = [name for name in _COLUMNS if name in dataset.schema.names]
-        wanted = (pc.field("ds") >= pc.scalar(first)) & (pc.field("ds") <= pc.scalar(ds))
-        found = dataset.to_table(columns=names, filter=wanted).to_pandas()
-    else:
-        found = pd.DataFrame(columns=_COLUMNS)
+    if not is_table(uri):
+        remedy = f"headrace run --ds {ds}, or check root in the config"
+        raise InputError(f"gates of {ds}", found=f"no table {uri}", wanted="coverage of the day", remedy=remedy)
+    dataset = open_dataset(uri)
+    names = [name for name in _COLUMNS if name in dataset.schema.names]
+    wanted = (pc.field("ds") >= pc.scalar(first)) & (pc.field("ds") <= pc.scalar(ds))
+    found = dataset.to_table(columns=names, filter=wanted).to_pandas()
     for name in ("psi", "js"):
         found[name] = found[name].astype(float) if name in found else np.nan
     weight = found["weight"].astype(float).where(found["weight"] > 0)
@@ -92,12 +92,14 @@ def _read(config: Config, ds: date) -> pd.DataFrame:
     return found
 
 
-def _traffic(today: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """Rows of every slice value that there is or was, without feature."""
+def _traffic(config: Config, today: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Rows of every slice value that there is, was, or is named by a rule on rows, without feature."""
     here = today.drop_duplicates(["slice", "value"])[["slice", "value", "rows"]]
     whole = pd.DataFrame({"slice": ["all"], "value": ["all"], "rows": [0.0]})
     gone = before.drop_duplicates(["slice", "value"])[["slice", "value"]].assign(rows=0.0)
-    together = pd.concat([here, whole, gone], ignore_index=True).drop_duplicates(["slice", "value"])
+    named = [(r.slice, r.value) for r in config.gates.rows if not set("*?") & set(r.slice + (r.value or ""))]
+    asked = pd.DataFrame(named, columns=["slice", "value"]).assign(rows=0.0)
+    together = pd.concat([here, whole, gone, asked], ignore_index=True).drop_duplicates(["slice", "value"])
     return together.assign(feature=None)
 
 
@@ -130,8 +132,8 @@ def _matches(column: pd.Series, pattern: str | None) -> pd.Series:
     """Null matches `null` and `*`."""
     if pattern is None:
         return column.isna()
-    fits = [value for value in column.dropna().unique() if fnmatchcase(value, pattern)]
-    return column.isin(fits) | (column.isna() if pattern == "*" else False)
+    fits = {value for value in set(column.dropna()) if matches(value, pattern)}
+    return column.map(fits.__contains__) | (column.isna() if pattern == "*" else False)
 
 
 def _wanted(rule: Rule | Rows) -> tuple[str, float | None, float | None, str, str | None]:

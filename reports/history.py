@@ -50,7 +50,7 @@ def history_columns(seen: Seen, ds: date, *, reference_days: int) -> pa.Table:
 def _merged(days: list[pa.Table]) -> pa.Table:
     together = pa.concat_tables(days)
     group = group_of([codes_of(together.column(name).combine_chunks()) for name in ("slice", "value")])
-    return merge(together, group, most_texts=KEPT_TEXTS[True])
+    return merge(together, group, most_texts=KEPT_TEXTS)
 
 
 def _by_key(parts: pa.Table) -> dict[Key, dict]:
@@ -85,16 +85,24 @@ def _bins(row: dict, reference: dict) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _texts(row: dict, reference: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the reference's texts in both, and of all others together."""
+    """Weights of the texts that both know the weight of, and of all others together.
+
+    A text that one side lacks has no weight there, unless that side kept only its commonest: then it is among the others.
+    """
     if row["texts"] is None or reference["texts"] is None:
         return np.zeros(1), np.zeros(1)
-    names = reference["texts"].to_pylist()[: KEPT_TEXTS[row["slice"] == "all"]]
+    here, before = (_weights(one) for one in (row, reference))
+    names = [name for name in here if name in before or len(before) < KEPT_TEXTS]
+    names += [name for name in before if name not in here and len(here) < KEPT_TEXTS]
     shares = []
-    for one in (row, reference):
-        known = dict(zip(one["texts"].to_pylist(), one["text_units"].to_pylist(), strict=True))
+    for one, known in ((row, here), (reference, before)):
         own = [float(known.get(name, 0)) for name in names]
         shares.append(np.array([*own, one["units_real"] + one["units_true_zero"] - sum(own)]))
     return shares[0], shares[1]
+
+
+def _weights(row: dict) -> dict[str, int]:
+    return dict(zip(row["texts"].to_pylist(), row["text_units"].to_pylist(), strict=True))
 
 
 def _array(values: pa.Array) -> np.ndarray:

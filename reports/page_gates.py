@@ -28,7 +28,11 @@ def verdict_of(receipts: Iterable[Row], gates: dict[str, Any], *, ds: date) -> d
     publish = done.pop("publish", None)
     status = publish["status"] if publish else ""
     return {
-        "state": status if status in _WORDS else "unpublished",
+        "state": "accepted"
+        if gates["accepted"] and status == "published"
+        else status
+        if status in _WORDS
+        else "unpublished",
         "text": _WORDS.get(status, "Not published"),
         "revision": publish["revision"] if publish else None,
         "at": f"{publish['ended_at']:%Y-%m-%d %H:%M} UTC" if publish else None,
@@ -45,7 +49,7 @@ def gates_of(rows: Sequence[Row], *, revision: int | None) -> dict[str, Any]:
     Parameters
     ----------
     rows : rows of gate_results of one day
-    revision : of the publish receipt; where gate_results has not that one, the highest it has
+    revision : of the publish receipt; without one, the highest that gate_results has
 
     Returns
     -------
@@ -54,7 +58,7 @@ def gates_of(rows: Sequence[Row], *, revision: int | None) -> dict[str, Any]:
         how many there are beyond; accepted: different reasons
     """
     held = {row["revision"] for row in rows}
-    judged = revision if revision in held else max(held, default=None)
+    judged = revision if revision in held or revision is not None else max(held, default=None)
     latest = [row for row in rows if row["revision"] == judged]
     failures = [row for row in latest if not _is_rule(row)]
     named = {row["rule"] for row in failures}

@@ -23,8 +23,8 @@ __all__ = [
     "parts_of_rows",
 ]
 
-KEPT_TEXTS = {True: 50, False: 10}
-"""Texts kept of the whole, and of a slice's value."""
+KEPT_TEXTS = 50
+"""Texts kept of a feature in a slice value, those with the greatest weight."""
 
 PART_COLUMNS = (
     "feature", "type", "slice", "value", "rows", "weight", "effective_rows",
@@ -83,7 +83,7 @@ def merged_days(rows: pa.Table) -> pa.Table:
     parts = parts.take(order)
     keys = [parts.column(name).combine_chunks() for name in ("slice", "value")]
     group = group_of([parts.column("feature").to_numpy(), *(codes_of(key) for key in keys)])
-    return coverage_rows(merge(parts, group, most_texts=KEPT_TEXTS[True]), features=kinds)
+    return coverage_rows(merge(parts, group, most_texts=KEPT_TEXTS), features=kinds)
 
 
 def numbered(rows: pa.Table) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:

@@ -4,6 +4,7 @@ Great Expectations is imported here and nowhere else, and its usage statistics a
 """
 
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from headrace.errors import ConfigError
 from reports.gates import KEY, Limit
 
 __all__ = ["run_suite"]
@@ -30,14 +32,14 @@ def run_suite(frame: pd.DataFrame, limits: Sequence[Limit], *, ds: date, docs: P
     Parameters
     ----------
     limits : one expectation each: its metric lies between its bounds, over the rows that the rule is about
-    docs : folder in which to write Great Expectations' Data Docs as well
+    docs : folder in which to write Great Expectations' Data Docs as well, in one of the day's own
 
     Returns
     -------
     ExpectationSuiteValidationResult as JSON, `results` in the order of `limits`, each with `unexpected_index_list`
     """
     named = frame.assign(**{f"rule_{number}": limit.rows for number, limit in enumerate(limits)})
-    with _context(docs) as context:
+    with _context(_day_folder(docs, ds)) as context:
         import great_expectations as gx
 
         suite = context.suites.add_or_update(gx.ExpectationSuite(name="coverage gates"))
@@ -67,6 +69,26 @@ def _expectation(gx: Any, limit: Limit, number: int) -> Any:
         severity=limit.severity,
         meta={"rule": limit.rule},
     )
+
+
+def _day_folder(docs: Path | None, ds: date) -> Path | None:
+    """An empty folder of the day: what an earlier run left there would not fit.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be made.
+    """
+    if docs is None:
+        return None
+    folder = docs / f"ds={ds}"
+    try:
+        shutil.rmtree(folder / "gx", ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = str(error.strerror)
+        raise ConfigError(str(docs), found=found, wanted="a folder to write to", remedy="change --docs") from None
+    return folder
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What an alert says, and alerts in files."""
 
 import json
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def test_every_alert_is_one_line_more_in_the_file(tmp_path: Path) -> None:
     assert [json.loads(line)["failures"][0]["value"] for line in lines[:-1]] == ["a\nb\u2028c", "all"]
     assert lines[-1] == b""
     assert messages == [f"alert: added to {tmp_path}/sub/alerts.jsonl"] and messages[0] in shown
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    messages, _ = sent(config_of(tmp_path, f"alerts.file={tmp_path}/pipe"))
+    assert messages == [f"alert: {tmp_path}/pipe is no file; nothing added"]
 
 
 def test_a_file_that_cannot_be_written_is_said_and_raises_nothing(tmp_path: Path) -> None:

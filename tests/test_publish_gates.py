@@ -92,4 +92,4 @@ def test_a_blank_reason_is_refused(copied: Config, capsys, monkeypatch) -> None:
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 2
-    assert "blank reason" in capsys.readouterr().err
+    assert "a blank one" in capsys.readouterr().err

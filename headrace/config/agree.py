@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from headrace.config.columns import label_facts, value_types
 from headrace.config.conditions import Condition
-from headrace.config.coverage import Rows, Slice
+from headrace.config.coverage import Rows, Slice, matches
 from headrace.config.sampling import POSITIVE
 from headrace.durations import duration_name
 
@@ -196,7 +195,7 @@ def _check_gates(config: "Config") -> None:
     features = feature_columns(config)
     slices = ["all", *(one.name for one in slices_of(config))]
     for name, rule in config.gates.rules:
-        if not any(fnmatchcase(known, rule.slice) for known in slices):
+        if not any(matches(known, rule.slice) for known in slices):
             raise ValueError(
                 f"gates: found slice {rule.slice!r} in {name!r}, wanted one of {slices}, or a pattern of them"
             )
@@ -210,7 +209,7 @@ def _check_gates(config: "Config") -> None:
                 f"{', '.join(close) or 'headrace features list shows them'}"
             )
         patterns = [*rule.features, *rule.left_out]
-        lone = [p for p in patterns if not any(fnmatchcase(f.name, p) for f in features)]
+        lone = [p for p in patterns if not any(matches(f.name, p) for f in features)]
         if lone:
             raise ValueError(
                 f"gates: found feature {lone[0]!r} in {name!r}, wanted one that is declared (headrace features list)"

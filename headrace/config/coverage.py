@@ -10,7 +10,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from headrace.durations import parse_duration
 
-__all__ = ["AlertsConfig", "Ceiling", "CoverageConfig", "Drift", "Floor", "GatesConfig", "Rows", "Rule", "Slice"]
+__all__ = [
+    "AlertsConfig",
+    "Ceiling",
+    "CoverageConfig",
+    "Drift",
+    "Floor",
+    "GatesConfig",
+    "Rows",
+    "Rule",
+    "Slice",
+    "matches",
+]
 
 Severity = Literal["critical", "warning"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,6 +40,11 @@ def _slice_of(given: Any) -> Any:
 
 
 Edge = Annotated[float, BeforeValidator(_edge)]
+
+
+def matches(text: str, pattern: str) -> bool:
+    """Whether a text fits a pattern with * and ?; every other character stands for itself."""
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 class _Strict(BaseModel):
@@ -104,7 +120,7 @@ class Rule(_Strict):
     """What a limit is asked of: features by name and group, slices and their values; * and ? stand for any text."""
 
     name: str | None = None
-    feature: list[str] | str = "*"
+    feature: Annotated[list[str], Field(min_length=1)] | str = "*"
     but_not: list[str] | str = []
     group: str | None = None
     slice: str = "all"
@@ -124,9 +140,9 @@ class Rule(_Strict):
 
     def fits(self, feature: str, source: str) -> bool:
         """Whether the rule is about a feature; `source` is Feature.source."""
-        group = self.group is None or fnmatchcase(source.removeprefix("group:"), self.group)
-        out = any(fnmatchcase(feature, pattern) for pattern in self.left_out)
-        return group and not out and any(fnmatchcase(feature, pattern) for pattern in self.features)
+        group = self.group is None or matches(source.removeprefix("group:"), self.group)
+        out = any(matches(feature, pattern) for pattern in self.left_out)
+        return group and not out and any(matches(feature, pattern) for pattern in self.features)
 
 
 def _listed(patterns: list[str] | str) -> list[str]:

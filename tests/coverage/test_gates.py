@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.config import Config, feature_columns, load_config
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, InputError
 from reports.verdict import Verdict, judge, store_verdict
 from tests.coverage.tables import cell, write_coverage
 
@@ -52,6 +52,35 @@ def test_features_can_be_left_out_of_a_rule(tmp_path: Path) -> None:
     write_coverage(config, _whole(config, states={"null": 0.5}))
     judged = {f.feature for f in judge(config, DAY).failures}
     assert judged == {"position", "scene", "device", "os", "network", "city"}
+
+
+def test_a_bracket_in_a_pattern_stands_for_itself(tmp_path: Path) -> None:
+    config = _config(tmp_path, floors="[{name: low, slice: scene, value: 'a[b]', at_least: 0.9}]")
+    low = {"slice": "scene", "states": {"null": 0.5}}
+    write_coverage(
+        config, [*_whole(config), *(cell(NAMES[0], DAY, value=v, **low) for v in ("a[b]", "ab", "\x00", ""))]
+    )
+    assert [f.value for f in judge(config, DAY).failures] == ["a[b]"]
+
+
+def test_a_value_that_a_rule_on_rows_names_is_judged_though_it_never_was(tmp_path: Path) -> None:
+    config = _config(tmp_path, rows="[{name: named, slice: scene, value: gone, at_least: 1}]")
+    write_coverage(config, _whole(config))
+    assert _failed(judge(config, DAY)) == [("named", None, "scene", "gone", 0.0)]
+
+
+def test_without_a_coverage_table_there_is_nothing_to_judge(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no table"):
+        judge(_config(tmp_path, rows="[{at_least: 1}]"), DAY)
+
+
+def test_data_docs_of_several_days_and_of_one_day_again(tmp_path: Path) -> None:
+    config = _config(tmp_path, floors="[{feature: context_hour, at_least: 0.5}]")
+    days = [DAY - timedelta(days=1), DAY]
+    write_coverage(config, [row for day in days for row in _whole(config, day)])
+    for day in [*days, DAY]:
+        judge(config, day, docs=tmp_path / "docs")
+    assert len(list((tmp_path / "docs").glob("ds=*/gx/uncommitted/data_docs/local_site/index.html"))) == 2
 
 
 def test_limits_are_inclusive(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_an_accepted_failure_is_said_in_the_verdict(tmp_path: Path) -> None:
     write_rows(tmp_path, "receipts", [receipt_row("publish", status="published")])
     write_rows(tmp_path, "gate_results", [gate_row("floor", accepted="the log was late", median=0.95)])
     page = parse(write_report(str(tmp_path), last=DAY, days=1, out=tmp_path / "r.html").read_text())
-    verdict = page.texts("div", class_="verdict published")[0]
+    verdict = page.texts("div", class_="verdict accepted")[0]
     assert "Accepted: the log was late" in verdict
     assert "Gates failed: 1 critical, 0 warnings" in verdict
     assert any(
