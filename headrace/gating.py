@@ -14,7 +14,7 @@ from rich.text import Text
 
 from headrace.config import Config
 from headrace.errors import GateError, InputError
-from headrace.receipts import before_writing, latest_receipts
+from headrace.receipts import Receipt, before_writing, latest_receipts
 
 if TYPE_CHECKING:
     from reports.verdict import Failure, Verdict
@@ -68,8 +68,13 @@ def line_of(failure: "Failure") -> str:
     return f"{shown(failure.rule)}: {failure.metric} of {at} is {observed}, wanted {wanted}{against}{since}"
 
 
-def explain(config: Config, verdict: "Verdict") -> GateError:
-    """The refusal of a day on one screen: what failed, by how much, since when, which input fell, what to do."""
+def explain(config: Config, verdict: "Verdict", *, standing: Receipt | None) -> GateError:
+    """The refusal of a day on one screen: what failed, by how much, since when, which input fell, what to do.
+
+    Parameters
+    ----------
+    standing : the day's publish receipt from before
+    """
     failures = verdict.critical
     lines = [line_of(failure) for failure in failures[:_SHOWN]]
     more = len(failures) - len(lines)
@@ -80,16 +85,15 @@ def explain(config: Config, verdict: "Verdict") -> GateError:
         f"gates of {ds}",
         found=f"{len(failures)} critical failure(s), {len(verdict.warnings)} warning(s)\n          "
         + "\n          ".join(lines),
-        wanted=f"coverage as the gates of the configuration ask for; {_standing(config, ds)}",
+        wanted=f"coverage as the gates of the configuration ask for; {_becomes(standing)}",
         remedy=f"with the same --config: look with headrace report --ds {ds}; mend the input and run again; or publish "
         f'it all the same with headrace publish --ds {ds} --accept "reason"',
     )
 
 
-def _standing(config: Config, ds: date) -> str:
-    before = latest_receipts(config).get(("publish", ds))
-    if before is not None and before.status == "published":
-        return f"the day is unpublished: readers no longer see revision {before.revision}, which was published"
+def _becomes(standing: Receipt | None) -> str:
+    if standing is not None and standing.status == "published":
+        return f"refused now, it is no longer read: revision {standing.revision} was published"
     return "the day stays unpublished"
 
 
@@ -143,7 +147,7 @@ def show_gates(config: Config, *, days: Sequence[date], docs: Path | None, conso
     if docs is not None:
         console.print(f"Data Docs: {docs}", soft_wrap=True)
     if refused:
-        raise explain(config, refused[0])
+        raise explain(config, refused[0], standing=None)
 
 
 def _rules_table(verdict: "Verdict") -> Table:

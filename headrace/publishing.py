@@ -38,42 +38,46 @@ def publish_receipts(config: Config, *, days: Sequence[date], accept: str | None
         _check_final(known, day)
         _check_fresh(known, day)
     refused: dict[date, GateError] = {}
+    receipts = {}
+    for day in days:
+        verdict = gate_day(config, day, accept=accept)
+        if verdict.critical and accept is None:
+            refused[day] = explain(config, verdict, standing=latest.get(("publish", day)))
+        else:
+            receipts[day] = _published(config, latest, day, gates=gate_notes(verdict, accept=accept))
+    if refused:
+        raise _refusal(refused, receipts)
+    return receipts
+
+
+def _published(
+    config: Config, latest: Mapping[tuple[str, date], Receipt], day: date, *, gates: dict[str, str]
+) -> Receipt:
+    """The receipt of a day that passed, or was accepted."""
     features = [{k: v for k, v in asdict(f).items() if k != "definition"} for f in feature_columns(config)]
     labels = {
         "positive": config.labels.positive,
         "implies": config.labels.implies,
         "actions": list(config.labels.windows),
     }
-    receipts = {}
-    for day in days:
-        verdict = gate_day(config, day, accept=accept)
-        if verdict.critical and accept is None:
-            refused[day] = explain(config, verdict)
-            continue
-        built = latest["features", day]
-        rows = built.rows_out
-        outputs = {**built.outputs, **latest["coverage", day].outputs, **latest["sample", day].outputs}
-        versions = {**built.versions, **latest["coverage", day].versions, **latest["sample", day].versions}
-        receipts[day] = Receipt(
-            "publish",
-            day,
-            status="published",
-            rows_in=rows,
-            rows_out=rows,
-            outputs=outputs,
-            versions=versions,
-            notes={
-                "features": json.dumps(features),
-                "labels": json.dumps(labels),
-                "sampling": json.dumps(config.sampling.model_dump(mode="json")),
-                "manifest": store_manifest(config, manifest_of(config, day, receipts=latest)),
-                "split": json.dumps(config.split and config.split.model_dump(mode="json")),
-                **gate_notes(verdict, accept=accept),
-            },
-        )
-    if refused:
-        raise _refusal(refused, receipts)
-    return receipts
+    built, made = latest["features", day], [latest[job, day] for job in ("features", "coverage", "sample")]
+    return Receipt(
+        "publish",
+        day,
+        status="published",
+        rows_in=built.rows_out,
+        rows_out=built.rows_out,
+        outputs={name: text for receipt in made for name, text in receipt.outputs.items()},
+        versions={name: text for receipt in made for name, text in receipt.versions.items()},
+        notes={
+            "features": json.dumps(features),
+            "labels": json.dumps(labels),
+            "sampling": json.dumps(config.sampling.model_dump(mode="json")),
+            "manifest": store_manifest(config, manifest_of(config, day, receipts=latest)),
+            "split": json.dumps(config.split and config.split.model_dump(mode="json")),
+            **gates,
+        },
+    )
 
 
 def _refusal(refused: Mapping[date, GateError], receipts: dict[date, Receipt]) -> GateError:

@@ -19,8 +19,8 @@ DAYS = [LAST - timedelta(days=1), LAST]
 STRICT = "gates.floors=[{name: ages are there, feature: user_age, at_least: 0.2}]"
 
 
-def _publish(config: Config, days=DAYS, accept: str | None = None):
-    return run_step(_no_spark, config, step_named("publish"), days=days, accept=accept)
+def _publish(config: Config, days=DAYS, accept: str | None = None, rebuild=()):
+    return run_step(_no_spark, config, step_named("publish"), days=days, accept=accept, rebuild=rebuild)
 
 
 def _no_spark():
@@ -33,8 +33,9 @@ def _strict(copied: Config, *settings: str) -> Config:
 
 def test_a_refused_day_stays_unpublished_and_the_others_are_published(copied: Config, tmp_path: Path) -> None:
     config = _strict(copied, f"alerts.file={tmp_path}/alerts.jsonl")
+    assert _publish(config).built == []  # published days do not go stale with the rules
     with pytest.raises(GateError) as refused:
-        _publish(config)
+        _publish(config, rebuild=DAYS)
     assert refused.value.exit_code == 3
     assert refused.value.what == f"gates of {LAST}"
     assert "ages are there: coverage of user_age is 0.08065, wanted >= 0.2, since 2024-04-02" in refused.value.found
@@ -50,7 +51,7 @@ def test_a_refused_day_stays_unpublished_and_the_others_are_published(copied: Co
 def test_an_accepted_day_is_published_with_the_reason_on_receipt_and_results(copied: Config) -> None:
     config = _strict(copied)
     with pytest.raises(GateError):
-        _publish(config)
+        _publish(config, rebuild=DAYS)
     outcome = _publish(config, accept="the profile dump came late, known")
     assert (outcome.built, outcome.skipped) == ([LAST], [DAYS[0]])
     receipt = latest_receipts(config)["publish", LAST]
@@ -68,9 +69,16 @@ def test_an_accepted_day_is_published_with_the_reason_on_receipt_and_results(cop
     assert kept["suite_name"] == "coverage gates" and kept["success"] is False
 
 
+def test_a_published_day_that_is_published_again_and_refused_is_said_to_be_no_longer_read(copied: Config) -> None:
+    assert LAST in pinned_days(copied.root)
+    with pytest.raises(GateError, match="no longer read: revision 1 was published"):
+        _publish(_strict(copied), days=[LAST], rebuild=[LAST])
+    assert LAST not in pinned_days(copied.root)
+
+
 def test_a_reason_is_not_noted_where_nothing_failed(copied: Config) -> None:
     config = _strict(copied)
-    _publish(config, days=DAYS[:1], accept="just in case")
+    assert _publish(config, days=DAYS[:1], accept="just in case", rebuild=DAYS).built == DAYS[:1]
     assert "accepted" not in latest_receipts(config)["publish", DAYS[0]].notes
 
 
