@@ -99,14 +99,13 @@ def _becomes(standing: Receipt | None) -> str:
 
 def _inputs(config: Config, ds: date, failures: Sequence["Failure"]) -> list[str]:
     """Which input fell with the features that failed, by the declared lineage; each sentence once."""
-    from reports.facts import feature_facts
+    from reports.facts import blame_of_day
 
-    facts = feature_facts(config, ds=ds, days=config.gates.median_days)
+    blamed = blame_of_day(config, ds=ds)
     found: dict[str, str] = {}
     for failure in failures[:_SHOWN]:
-        blamed = facts[failure.feature]["blame"] if failure.feature in facts else None
-        if blamed:
-            found.setdefault(str(blamed["text"]), str(failure.feature))
+        if failure.feature in blamed:
+            found.setdefault(str(blamed[failure.feature]["text"]), str(failure.feature))
     return [f"{feature}: {text}" for text, feature in found.items()][:3]
 
 

@@ -32,13 +32,8 @@ __all__ = [
 ]
 
 FORMAT = 1
-_PLACES = (
-    "root",
-    "landing",
-    "spark",
-    "train",
-    "alerts",
-)  # parts of a configuration that say where and how fast, not what
+# parts of a configuration that say where, how fast and who is told, not what
+_PLACES = ("root", "landing", "spark", "train", "alerts")
 _DAY_JOBS = ("labels", "sample", "features", "coverage")
 _HISTORY_JOBS = ("ingest", "tiles")
 _LIBRARIES = ("pyspark", "delta-spark", "deltalake", "pyarrow", "numpy", "pandas", "holidays", "tzdata")

@@ -1,7 +1,7 @@
 """Counts every feature of a chunk of rows in every slice at once: one column in memory at a time. Numpy and Arrow only.
 
-Every feature is counted by one bincount a joint (reports.slices) over cell x code, and summed up to its slices. Weights are
-those of few strata, so that rows are counted by weight and multiplied.
+Every feature is counted once a joint (reports.slices) over cell x code (reports.tally), and summed up to its slices. Weights
+are those of few strata, so that rows are counted by weight and multiplied.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class Chunk:
 def count_chunk(chunk: Chunk, features: Sequence[Feature], cuts: Sequence[Cut]) -> Iterator[pa.Table]:
     """One table of PARTS a feature: a row for the whole and for every value of every slice that has rows."""
     codes = [cut.codes(chunk.read, chunk.states) for cut in cuts]
-    cells = [cells_of(joint, codes, chunk.units) for joint in joints_of(cuts)]
+    cells = cells_of(joints_of(cuts), codes, chunk.units)
     for position, feature in enumerate(features):
         values = values_of(chunk.read(feature.name), chunk.states[position], feature)
         found = zip(cells, tallies(values, cells), strict=True)

@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from headrace import tables
 from headrace.arrowfiles import OpenPart, file_tasks, open_parts
 from headrace.config import Config, Feature, feature_columns, slices_of
-from headrace.errors import InputError, told_by_tasks
+from headrace.errors import InputError
 from headrace.exchange import PACKED_SCHEMA, exchange, one_array, pack, unpack
 from reports.count import Chunk, count_chunk
 from reports.history import Seen, history_columns
@@ -41,8 +41,7 @@ def build_coverage(spark: SparkSession, config: Config, *, days: Sequence[date])
     """The coverage table of `days`, from the training set and the coverage of the days before."""
     features = feature_columns(config)
     files = tables.files(config, "training_set", days=days)
-    with told_by_tasks():
-        kept = _largest(spark, config, days=days)
+    kept = _largest(spark, config, days=days)
     cuts = {(day - _EPOCH).days: _cuts(config, features, kept.get(day, {})) for day in days}
     partitions = _partitions(spark, config, rows=sum(file.rows for file in files), cuts=cuts)
     tasks = file_tasks(spark, {"training_set": files})
@@ -102,7 +101,7 @@ def _chunk_rows(features: int) -> int:
 
 @dataclass
 class _Columns:
-    """Columns of some row groups of a file, read when asked for; those that slices ask for are kept."""
+    """Columns of some row groups of a file, each read when it is asked for."""
 
     part: OpenPart
     groups: list[int]

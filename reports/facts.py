@@ -14,7 +14,7 @@ from reports.page_delta import Row, batches, open_table, rows_of
 from reports.read import days_ending
 from reports.suggest import SUGGEST_COLUMNS, filled, suggestions
 
-__all__ = ["feature_facts"]
+__all__ = ["blame_of_day", "feature_facts"]
 
 _LATER = ("type", "q50", "top_values", "top_weights", "coverage_change_high")  # columns that older tables lack
 _NOTHING = {"rows": 0, "weight": 0.0, "share": 0.0}
@@ -40,8 +40,7 @@ def feature_facts(config: Config, *, ds: date, days: int) -> dict[str, dict[str,
         `days` is below 1.
     """
     span = days_ending(ds, days=days)
-    back = min(config.gates.median_days, (ds - date.min).days)
-    rows = _coverage(config.root, first=min(span[0], ds - timedelta(days=back)), last=ds)
+    rows = _coverage(config.root, first=min(span[0], _first_of_median(config, ds)), last=ds)
     shown = [row for row in rows if row["ds"] >= span[0]]
     blamed, fills = blame(config, rows, ds=ds), filled(shown)
     suggested = suggestions(config, shown, priors=_priors(config, last=ds))
@@ -55,6 +54,15 @@ def feature_facts(config: Config, *, ds: date, days: int) -> dict[str, dict[str,
         }
         for feature in feature_columns(config)
     }
+
+
+def blame_of_day(config: Config, *, ds: date) -> dict[str, dict[str, Any]]:
+    """`reports.blame.blame` of the features that fell on `ds`."""
+    return blame(config, _coverage(config.root, first=_first_of_median(config, ds), last=ds), ds=ds)
+
+
+def _first_of_median(config: Config, ds: date) -> date:
+    return ds - timedelta(days=min(config.gates.median_days, (ds - date.min).days))
 
 
 def _declared(config: Config, feature: Feature, of: Lineage) -> dict[str, Any]:

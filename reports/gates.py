@@ -17,7 +17,7 @@ from headrace.config.coverage import Ceiling, Drift, Floor, Rows, Rule, matches
 from headrace.delta import is_table, open_dataset
 from headrace.errors import InputError
 
-__all__ = ["Limit", "day_frame", "limits"]
+__all__ = ["KEY", "Limit", "day_frame", "limits"]
 
 KEY = ["feature", "slice", "value"]
 _COLUMNS = [*KEY, "rows", "weight", "coverage", *(f"weight_{state}" for state in STATES[2:]), "psi", "js", "ds"]

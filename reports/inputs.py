@@ -30,8 +30,8 @@ class InputDay:
     rows : int
         Rows that were kept; 0 for a day without a receipt.
     late_share : float or None
-        Share of the rows read that say they arrived before their landing day (S3); None for profiles and tiles, and
-        where nothing was read.
+        Share of the rows read that landed on a later day than they happened; None for profiles and tiles, and where
+        nothing was read.
     quarantined_share : float or None
         Share of the rows read that were refused; None for tiles, and where nothing was read.
     absent : frozenset of str

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.states import STATES
 from reports.bins import BITS_OF_SLICE, BITS_OF_WHOLE
@@ -39,7 +40,7 @@ class SlicePart:
     units: Ints
     squares: Floats
     moments: Floats
-    registers: "np.typing.NDArray[np.uint8] | None"
+    registers: NDArray[np.uint8] | None
     values: Values
     bins: Ints
 

@@ -62,12 +62,13 @@ class Cells:
         return found.astype(np.float64).reshape(self.joint.shape)
 
 
-def cells_of(joint: Joint, codes: Sequence[Ints], units: Ints) -> Cells:
-    """The cells of rows that have `codes`, one array a slice, and weights `units` (N,)."""
+def cells_of(joints: Sequence[Joint], codes: Sequence[Ints], units: Ints) -> list[Cells]:
+    """The cells of rows that have `codes`, one array a slice, and weights `units` (N,), for every joint."""
     classes, of_row = np.unique(units, return_inverse=True)
     if len(classes) > _MOST_WEIGHTS:
         classes, of_row = np.zeros(0, np.int64), np.zeros(len(units), np.int64)
-    return Cells(joint, classes, units, joint.cells(codes, len(units)) * max(len(classes), 1) + of_row)
+    many = max(len(classes), 1)
+    return [Cells(joint, classes, units, joint.cells(codes, len(units)) * many + of_row) for joint in joints]
 
 
 @dataclass(frozen=True)

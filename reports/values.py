@@ -16,7 +16,7 @@ from headrace.config import Feature
 from reports.bins import BITS_OF_SLICE, BITS_OF_WHOLE, bin_codes, bin_low, coarser
 from reports.distinct import REGISTERS_OF_SLICE, REGISTERS_OF_WHOLE, hash_numbers, hash_texts, places
 
-__all__ = ["FIRST_VALUE", "ZERO", "Block", "Values", "blocks_of", "values_of"]
+__all__ = ["FIRST_VALUE", "ZERO", "Block", "Floats", "Ints", "Values", "blocks_of", "values_of"]
 
 ZERO, FIRST_VALUE = 4, 5
 """Codes 0 to 3 are the states default_filled, null, stale, no_entity."""

@@ -10,27 +10,22 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import write_deltalake
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from headrace.config import Config
 from headrace.delta import file_system, is_table, open_dataset
 from reports.gates import Limit, day_frame, limits
+from schemas.coverage import GATE_RESULTS
 
 __all__ = ["Failure", "Verdict", "judge", "store_verdict"]
 
 _LOOK_BACK = 60  # days: how far `since` reaches
-_SCHEMA = pa.schema(
-    [("revision", pa.int32()), ("rule", pa.string()), ("severity", pa.string()), ("metric", pa.string())]
-    + [(name, pa.string()) for name in ("feature", "slice", "value")]
-    + [(name, pa.float64()) for name in ("observed", "wanted_low", "wanted_high", "median")]
-    + [("since", pa.date32()), ("checked", pa.int64()), ("failed", pa.int64())]
-    + [("accepted", pa.string()), ("ds", pa.date32())]
-)
 _Key = tuple[str, str | None, str | None, str | None]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One cell that is not as a rule wants it; `lost` is the share of the day's weight that it falls short by, if known."""
+    """One cell that is not as a rule wants it."""
 
     rule: str
     severity: str
@@ -64,7 +59,7 @@ class Verdict:
 
     Attributes
     ----------
-    rules : one dict a rule, with severity, metric, limits, checked and failed
+    rules : one dict a rule: its `limit` (reports.gates), cells `checked` and `failed`
     failures : critical before warnings, the farthest out first
     result : ExpectationSuiteValidationResult of Great Expectations, as JSON
     """
@@ -174,21 +169,20 @@ def _earlier(config: Config, ds: date) -> dict[date, set[_Key]]:
     return found
 
 
-def store_verdict(config: Config, verdict: Verdict, *, revision: int, accepted: str | None) -> str | None:
-    """Append to `gate_results`, and keep GE's JSON under <root>/gates; returns where it lies, None without rules."""
+def store_verdict(config: Config, verdict: Verdict, *, revision: int, accepted: str | None) -> None:
+    """Append to `gate_results`, and keep GE's JSON under <root>/gates; nothing without rules."""
     if not verdict.rules:
-        return None
+        return
     shared = {"revision": revision, "accepted": accepted, "ds": verdict.ds}
     rows = [{**shared, **_rule_row(rule)} for rule in verdict.rules]
     rows += [{**shared, **asdict(failure), "failed": 1} for failure in verdict.failures]
-    table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=to_arrow_schema(GATE_RESULTS.schema))
     write_deltalake(f"{config.root}/gate_results", table, mode="append", partition_by=["ds"])
     system, base = file_system(config.root)
     folder = f"{base}/gates/ds={verdict.ds}"
     system.create_dir(folder, recursive=True)
     with system.open_output_stream(f"{folder}/revision-{revision}.json") as out:
         out.write(json.dumps(verdict.result, default=str, indent=1).encode())
-    return f"gates/ds={verdict.ds}/revision-{revision}.json"
 
 
 def _rule_row(rule: Mapping[str, Any]) -> dict[str, Any]:
