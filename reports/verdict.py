@@ -175,7 +175,7 @@ def store_verdict(config: Config, verdict: Verdict, *, revision: int, accepted: 
         return
     shared = {"revision": revision, "accepted": accepted, "ds": verdict.ds}
     rows = [{**shared, **_rule_row(rule)} for rule in verdict.rules]
-    rows += [{**shared, **asdict(failure), "failed": 1} for failure in verdict.failures]
+    rows += [{**shared, **asdict(failure), "checked": 1, "failed": 1} for failure in verdict.failures]
     table = pa.Table.from_pylist(rows, schema=to_arrow_schema(GATE_RESULTS.schema))
     write_deltalake(f"{config.root}/gate_results", table, mode="append", partition_by=["ds"])
     system, base = file_system(config.root)

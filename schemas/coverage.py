@@ -91,7 +91,7 @@ GATE_RESULTS: Table = make_table(
     wanted_high   double    most that passes
     median        double    trailing median that the limits were made from; null where they are absolute
     since         date      first of the days in a row, up to this one, on which it failed, as far as they were judged
-    checked       bigint!   in the rule's own row: cells looked at
+    checked       bigint!   in the rule's own row: cells looked at; 1 in the row of a failure
     failed        bigint!   in the rule's own row: cells that failed; 1 in the row of a failure
     accepted      string    reason given with --accept
     ds            date!     day of the impressions
