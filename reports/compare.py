@@ -15,9 +15,9 @@ from rich.console import Console
 
 from headrace.config import Config, load_config
 from headrace.config.columns import feature_columns
-from headrace.errors import ConfigError, InputError
+from headrace.errors import ConfigError
 from reports.measured import Difference, Measured, difference
-from reports.page_delta import Row, batches, open_table, rows_of
+from reports.page_delta import Row, batches, not_held, open_table, rows_of
 from reports.read import QUANTILES
 from reports.snapshot_stats import snapshot_features
 
@@ -88,13 +88,7 @@ def _training_features(config: Config, *, ds: date) -> dict[str, Measured]:
     where = pc.field("slice") == "all"
     rows = rows_of(batches(coverage, columns=_NEEDED, optional=_LATER, days=(ds, ds), where=where), absent=_LATER)
     if not rows:
-        held = f"coverage of {coverage.days[0]} .. {coverage.days[-1]}" if coverage and coverage.days else "none"
-        raise InputError(
-            f"{config.root}/coverage",
-            found=held,
-            wanted=f"coverage of {ds}",
-            remedy=f"headrace run --ds {ds}, or name a day that is there",
-        )
+        raise not_held(config.root, coverage, wanted=f"coverage of {ds}", ds=ds)
     types = {feature.name: feature.type for feature in feature_columns(config)}
     return {row["feature"]: _measured(row, types) for row in rows}
 

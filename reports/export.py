@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from headrace.errors import ConfigError, InputError
+from headrace.errors import ConfigError
 from reports.jsontext import json_lines, json_texts
-from reports.page_delta import Opened, batches, open_table
+from reports.page_delta import Opened, batches, not_held, open_table
 from reports.page_html import written_beside
 from reports.read import days_ending
 
@@ -50,13 +50,7 @@ def export_coverage(root: str, *, ds: date, days: int, format: str, out: Path) -
         raise ConfigError("export: format", found=repr(format), wanted=" or ".join(FORMATS), remedy="change --format")
     coverage = open_table(root, "coverage")
     if coverage is None or not any(span[0] <= day <= ds for day in coverage.days):
-        held = f"coverage of {coverage.days[0]} .. {coverage.days[-1]}" if coverage and coverage.days else "none"
-        raise InputError(
-            f"{root}/coverage",
-            found=held,
-            wanted=f"coverage of a day from {span[0]} to {ds}",
-            remedy=f"headrace run --ds {ds}, or name a day that is there",
-        )
+        raise not_held(root, coverage, wanted=f"coverage of a day from {span[0]} to {ds}", ds=ds)
     with written_beside(out) as partial:
         if format == "xlsx":
             from reports.workbook import write_workbook

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from headrace.delta import DeltaFile, delta_files, file_system
 from headrace.errors import InputError
 
-__all__ = ["Opened", "Row", "batches", "open_table", "rows_of", "table_of"]
+__all__ = ["Opened", "Row", "batches", "not_held", "open_table", "rows_of", "table_of"]
 
 Row = dict[str, Any]
 
@@ -47,6 +47,13 @@ def open_table(root: str, name: str) -> Opened | None:
         return None
     schema = pa.schema(table.schema().to_arrow())
     return Opened(name, uri, table.version(), schema, delta_files(uri, version=table.version()))
+
+
+def not_held(root: str, table: Opened | None, *, wanted: str, ds: date) -> InputError:
+    """The complaint that the coverage table holds none of the days `wanted`, which end with `ds`."""
+    held = f"coverage of {table.days[0]} .. {table.days[-1]}" if table and table.days else "none"
+    remedy = f"headrace run --ds {ds}, or name a day that is there"
+    return InputError(f"{root}/coverage", found=held, wanted=wanted, remedy=remedy)
 
 
 def batches(

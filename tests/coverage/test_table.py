@@ -4,11 +4,13 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from headrace.chain import run_step, step_named
 from headrace.config import feature_columns
-from headrace.delta import read_days
+from headrace.delta import delta_files, read_days
+from headrace.errors import InputError
 from headrace.receipts import latest_receipts, write_receipts
 from reports.rows import PART_COLUMNS, merged_days
 from schemas.coverage import HISTORY_COLUMNS
@@ -85,6 +87,15 @@ def test_merged_days_count_what_their_rows_count_together(world) -> None:
     assert whole["weight"] == pytest.approx(sum(training.column("sample_weight").to_pylist()))
     assert whole["max"] == max(v for v in training.column("position").to_pylist() if v is not None)
     assert not set(HISTORY_COLUMNS) & set(whole)
+
+
+def test_a_feature_that_the_training_set_lacks_is_named_with_exit_4(spark, copied) -> None:
+    for file in delta_files(f"{copied.root}/training_set", days=[LAST]):
+        path = f"{copied.root}/training_set/{file.path}"
+        pq.write_table(pq.ParquetFile(path).read().drop_columns(["user_age"]), path)
+    with pytest.raises(InputError, match="files without the column user_age") as refused:
+        run_step(lambda: spark, copied, step_named("coverage"), days=[LAST], rebuild=[LAST])
+    assert refused.value.exit_code == 4
 
 
 def test_a_day_without_rows_has_no_coverage_and_is_done(spark, copied) -> None:
