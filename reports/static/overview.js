@@ -7,7 +7,7 @@
   const rows = bodies.map((body) => Array.from(body.rows));
   const declared = rows.length ? rows[1].map((row) => Array.from(row.cells).slice(1)) : [];
   const names = features.map((feature) => feature.name.toLowerCase());
-  let cut = null; // {at, slice, value, features}: figures of the slice value chosen
+  let cut = null; // {figures}: of every feature in the slice value chosen
   let order = features.map((_, i) => i);
 
   const figures = (i) => (cut ? cut.figures[i] : features[i]);
