@@ -13,6 +13,7 @@ from headrace import __version__
 from headrace.chain import step_named
 from headrace.cli_days import add_day_commands
 from headrace.cli_features import features_app
+from headrace.cli_models import add_model_commands
 from headrace.cli_options import (
     AcceptOption,
     ConfigOption,
@@ -159,38 +160,7 @@ def adapt(
     adapt_log(name, source=source, out=out, overwrite=overwrite, console=console())
 
 
-@app.command(epilog="example: headrace train --ds 2024-05-19 --out model")
-def train(
-    ds: DayOption,
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    days: Annotated[
-        int | None, typer.Option(min=1, help="Training days that end with --ds (default: train.days).")
-    ] = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
-) -> None:
-    """Train the MMoE on published days; prints metrics before and after calibration."""
-    from headrace.config import load_config
-    from headrace.modelling import train_model
-
-    train_model(load_config(config, settings=set_ or ()), ds=ds.date(), days=days, out=out, console=console())
-
-
-@app.command(epilog="example: headrace evaluate model --ds 2024-05-20 --truth world/truth")
-def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder that `headrace train` wrote.")],
-    ds: DayOption,
-    days: DaysOption = 1,
-    truth: Annotated[Path | None, typer.Option(help="True probabilities of a simulated world.")] = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
-) -> None:
-    """AUC, GAUC, log loss and predicted / actual on published days, before and after calibration."""
-    from headrace.config import load_config
-    from headrace.modelling import evaluate_model
-
-    settled = load_config(config, settings=set_ or ())
-    evaluate_model(settled, checkpoint, ds=ds.date(), days=days, truth=truth, console=console())
+add_model_commands(app)
 
 
 class _Format(StrEnum):

@@ -1,5 +1,7 @@
 """A trained model as a folder: weights.pt (a state_dict, read with weights_only) and checkpoint.json (all else).
 
+A run that was cut off leaves the same two files, and state.pt with what it needs to go on (trainer.resume).
+
 Written beside its place and renamed into it, so that a reader sees the old one, the new one, or none, but never half.
 """
 
@@ -10,23 +12,35 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from headrace import __version__
-from headrace.config.model import TrainConfig
+from headrace.config.training import TrainConfig
 from headrace.errors import ConfigError, InputError
-from trainer.encoders import Encoder, encoder_from_dict, encoder_to_dict
-from trainer.models.mmoe import Mmoe
+from trainer.after import After, after_from_dict, after_to_dict
+from trainer.encode import Encoder, encoder_from_dict, encoder_to_dict
+from trainer.facts import Facts, facts_from_dict, facts_to_dict
+from trainer.heads import Head
+from trainer.models import Shape, build_model
 from trainer.published import PublishedDay
 from trainer.tasks import Plan
 
-__all__ = ["Checkpoint", "build_model", "day_facts", "load_checkpoint", "refuse_foreign_folder", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "day_facts",
+    "fresh_model",
+    "load_checkpoint",
+    "packed",
+    "refuse_foreign_folder",
+    "write_checkpoint",
+]
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -35,38 +49,49 @@ class Checkpoint:
 
     Attributes
     ----------
-    model : Mmoe
+    model : nn.Module
+        (ids, dense) -> logits (B, T); see trainer.models.
     encoder : Encoder
         With the declared features it was fitted on.
     plan : Plan
         Heads, rates, and which head undoes the sampling, if any does.
     config : TrainConfig
-    labels, facts : dict
-        The receipts' labels; rows, positives, weights and broken cells of the training days.
+    labels : dict
+        The receipts' labels.
+    facts : Facts
+        Rows, positives, weights and broken cells of the training days.
     days : list of dict
         Training days with Delta version and content hash.
+    after : After
+        What is done with the outputs: f(duration), what was fitted on top, fusion.
+    history : dict
+        How it was trained: epochs, the one that was kept, gates, validation days.
     """
 
-    model: Mmoe
+    model: nn.Module
     encoder: Encoder
     plan: Plan
     config: TrainConfig
     labels: dict[str, Any]
-    facts: dict[str, Any]
+    facts: Facts
     days: list[dict[str, Any]]
+    after: After = field(default_factory=After)
+    history: dict[str, Any] = field(default_factory=dict)
 
 
-def build_model(encoder: Encoder, plan: Plan, *, config: TrainConfig) -> Mmoe:
+def fresh_model(encoder: Encoder, plan: Plan, *, config: TrainConfig) -> nn.Module:
     """The network that fits the encoder's inputs and the plan's heads, freshly initialised."""
-    return Mmoe(
+    shape = Shape(
         rows=encoder.rows,
-        fields=len(encoder.categories),
-        dense=2 * len(encoder.numbers),
-        heads=len(plan.heads),
-        embedding_dim=config.embedding_dim,
-        experts=config.experts,
-        gate_dropout=config.gate_dropout,
+        fields=len(encoder.fields),
+        dense=len(encoder.dense),
+        field_sides=tuple(encoder.sides[name] for name in encoder.fields),
+        dense_sides=tuple(encoder.sides[name] for name in encoder.dense),
     )
+    model = build_model(shape, heads=len(plan.heads), config=config)
+    if config.heads.uncertainty:
+        model.log_variances = nn.Parameter(torch.zeros(len(plan.heads)))  # (T,)
+    return model
 
 
 def day_facts(days: Sequence[PublishedDay]) -> list[dict[str, Any]]:
@@ -87,22 +112,32 @@ def refuse_foreign_folder(out: Path) -> None:
         )
 
 
-def write_checkpoint(checkpoint: Checkpoint, out: Path) -> None:
-    """Write the folder `out`, replacing an older checkpoint; raises ConfigError where `out` is something else."""
+def write_checkpoint(checkpoint: Checkpoint, out: Path, *, beside: Mapping[str, bytes] | None = None) -> None:
+    """Write the folder `out`, replacing an older checkpoint; raises ConfigError where `out` is something else.
+
+    `beside` names more files and their content.
+    """
     refuse_foreign_folder(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    weights = io.BytesIO()
-    torch.save(checkpoint.model.state_dict(), weights)
-    content = weights.getvalue()
+    content = packed(checkpoint.model.state_dict())
     text = json.dumps(_described(checkpoint, hashlib.sha256(content).hexdigest()), indent=1, allow_nan=False)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     fresh.chmod(0o755)  # mkdtemp's own mode would keep other readers out
     try:
         _write(fresh / "weights.pt", content)
         _write(fresh / "checkpoint.json", text.encode())
+        for name, more in (beside or {}).items():
+            _write(fresh / name, more)
         _swap(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def packed(values: Mapping[str, Any]) -> bytes:
+    """Tensors and plain values as torch.save writes them."""
+    buffer = io.BytesIO()
+    torch.save(dict(values), buffer)
+    return buffer.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -138,8 +173,10 @@ def _described(checkpoint: Checkpoint, digest: str) -> dict[str, Any]:
         "encoder": encoder_to_dict(checkpoint.encoder),
         "config": checkpoint.config.model_dump(mode="json"),
         "labels": checkpoint.labels,
-        "facts": checkpoint.facts,
+        "facts": facts_to_dict(checkpoint.facts),
         "days": checkpoint.days,
+        "after": after_to_dict(checkpoint.after),
+        "history": checkpoint.history,
     }
 
 
@@ -170,10 +207,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _rebuilt(described: Mapping[str, Any], weights: Mapping[str, Any]) -> Checkpoint:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described["plan"].items()}
-    plan = Plan(**values)
+    plan = Plan(**(values | {"heads": tuple(Head(**head) for head in values["heads"])}))
     encoder = encoder_from_dict(described["encoder"])
     config = TrainConfig(**described["config"])
-    model = build_model(encoder, plan, config=config)
+    model = fresh_model(encoder, plan, config=config)
     model.load_state_dict(weights)
     model.eval()
-    return Checkpoint(model, encoder, plan, config, described["labels"], described["facts"], described["days"])
+    return Checkpoint(
+        model,
+        encoder,
+        plan,
+        config,
+        described["labels"],
+        facts_from_dict(described["facts"]),
+        described["days"],
+        after_from_dict(described["after"]),
+        described["history"],
+    )

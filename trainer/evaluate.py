@@ -8,13 +8,16 @@ from typing import Any
 
 from headrace.errors import InputError
 from trainer.checkpoint import Checkpoint, day_facts, load_checkpoint
+from trainer.device import device_of
+from trainer.encode import schema_changes
 from trainer.fitting import training_pieces
 from trainer.published import PublishedDay, find_days
-from trainer.rows import day_columns
-from trainer.scoring import Progress, TaskReport, report_tasks, score_days
+from trainer.reporting import FusedReport, TaskReport, WatchReport, report_fused, report_tasks, report_watch
+from trainer.rows import Piece, day_columns, split_pieces
+from trainer.scoring import Progress, Scored, score_days
 from trainer.tasks import ANY, Plan
 
-__all__ = ["Evaluation", "check_schema", "evaluate", "judge"]
+__all__ = ["Evaluation", "check_schema", "evaluate", "judged"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,17 @@ class Evaluation:
     plan : Plan
         Tasks, rates, and whether calibration corrects anything.
     tasks : list of TaskReport
+        Heads that are probabilities or ratios.
+    watch : WatchReport or None
+    fused : FusedReport or None
     """
 
     days: list[dict[str, Any]]
     seen_in_training: list[str]
     plan: Plan
     tasks: list[TaskReport]
+    watch: WatchReport | None
+    fused: FusedReport | None
 
 
 def evaluate(
@@ -43,6 +51,7 @@ def evaluate(
     *,
     root: str,
     days: Sequence[date],
+    split: str | None = None,
     truth: Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -56,6 +65,8 @@ def evaluate(
         Path or URI of the tables.
     days : dates
         Published days.
+    split : str, optional
+        Only the rows of this split (train, validation, test).
     truth : Path, optional
         Folder of true probabilities, see trainer.truth.
     progress : callable (stage, rows done, rows in all, text), optional
@@ -70,26 +81,38 @@ def evaluate(
     chosen = find_days(root, list(dict.fromkeys(days)))
     for day in chosen:
         check_schema(loaded, day, root=root)
-    return judge(loaded, chosen, root=root, truth=truth, progress=progress)
+    pieces = training_pieces(root, chosen)
+    if split is not None:
+        pieces = _of_split(root, pieces, split=split)
+    loaded.model.to(device_of(loaded.config))
+    scored = score_days(loaded, root=root, days=chosen, pieces=pieces, truth=truth, progress=progress)
+    return judged(loaded, scored, days=chosen, held_out=split not in (None, "train"))
 
 
-def judge(
-    checkpoint: Checkpoint,
-    days: Sequence[PublishedDay],
-    *,
-    root: str,
-    truth: Path | None = None,
-    progress: Progress | None = None,
+def _of_split(root: str, pieces: Sequence[Piece], *, split: str) -> list[Piece]:
+    splits = split_pieces(root, pieces)
+    if split not in splits:
+        raise InputError(
+            "split of the days to evaluate",
+            found=f"rows of {', '.join(splits)} only" if splits else "rows that stand in no split",
+            wanted=f"rows of the split {split}",
+            remedy="name days that hold it, or leave --split out",
+        )
+    return splits[split]
+
+
+def judged(
+    checkpoint: Checkpoint, scored: Scored, *, days: Sequence[PublishedDay], held_out: bool = False
 ) -> Evaluation:
-    """Metrics of a model in memory on days whose schema was checked; raises InputError where a day is empty."""
-    pieces = training_pieces(root, days)
-    rows = score_days(checkpoint, root=root, days=days, pieces=pieces, truth=truth, progress=progress)
-    trained = {day["ds"] for day in checkpoint.days}
+    """Metrics of rows that were scored; `held_out`: rows of a split that was not learnt from, whatever their day."""
+    trained = set() if held_out else {day["ds"] for day in checkpoint.days}
     return Evaluation(
         days=day_facts(days),
         seen_in_training=[str(day.ds) for day in days if str(day.ds) in trained],
         plan=checkpoint.plan,
-        tasks=report_tasks(checkpoint, rows),
+        tasks=report_tasks(checkpoint, scored),
+        watch=report_watch(checkpoint, scored),
+        fused=report_fused(checkpoint, scored),
     )
 
 
@@ -98,16 +121,12 @@ def check_schema(checkpoint: Checkpoint, day: PublishedDay, *, root: str) -> Non
 
     Features that came later are no harm: the model does not look at them.
     """
-    now = {f.name: (f.type, f.unit) for f in day.features}
-    changed = [
-        f"{name} is gone" if name not in now else f"{name} is {_said(*now[name])}, was {_said(kind, unit)}"
-        for name, kind, unit in checkpoint.encoder.features
-        if now.get(name) != (kind, unit)
-    ]
     present = day_columns(root, ds=day.ds, version=day.version)
     plan = checkpoint.plan
-    labels = [f"label_{a}" for a in (*plan.tasks, *(plan.positive if ANY in plan.heads else ()))]
-    changed += [f"{name} is no column" for name in [*checkpoint.encoder.columns, *labels] if name not in present]
+    labels = [head.label for head in plan.heads if head.name != ANY]
+    labels += [f"label_{a}" for a in plan.positive] if ANY in plan.names else []
+    changed = schema_changes(checkpoint.encoder, day.features, present=present)
+    changed += [f"{name} is no column" for name in dict.fromkeys(labels) if name not in present]
     if changed:
         raise InputError(
             f"training_set {day.ds}: features",
@@ -115,7 +134,3 @@ def check_schema(checkpoint: Checkpoint, day: PublishedDay, *, root: str) -> Non
             wanted="the features that the checkpoint was trained on",
             remedy="train again on days of this config, or evaluate days that were built with the checkpoint's",
         )
-
-
-def _said(kind: str, unit: str) -> str:
-    return f"{kind} [{unit}]" if unit else kind

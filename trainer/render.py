@@ -2,46 +2,65 @@
 
 import math
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from trainer.evaluate import Evaluation
-from trainer.metrics import Gauc
-from trainer.scoring import Scores, TaskReport
+from trainer.metrics import BinaryMetrics, Gauc
+from trainer.predict import Predicted
+from trainer.reporting import FusedReport, TaskReport, WatchReport
 from trainer.tasks import Plan
 from trainer.train import TrainResult
 
-__all__ = ["render_evaluation", "render_training"]
+__all__ = ["render_evaluation", "render_prediction", "render_training"]
 
 
 def render_training(result: TrainResult) -> Group:
-    """Training days, tasks, losses by epoch, what was dropped or broken, and the kept epoch's validation."""
+    """Training days, tasks, losses by epoch, what was dropped or broken, and the kept weights on the validation day."""
     rows = Table(title="Training days", title_justify="left")
     for heading in ("day", "version", "content hash"):
         rows.add_column(heading)
-    for day in result.days:
+    for day in result.checkpoint.days:
         rows.add_row(day["ds"], str(day["version"]), day["content_hash"])
-    parts: list[Table | Text] = [rows, _losses(result), Text(_calibration(result.plan))]
-    parts += [Text(f"no {task}: {reason}") for task, reason in result.plan.dropped.items()]
+    parts: list[RenderableType] = [rows, _losses(result), Text(_calibration(result.plan))]
+    parts += [Text(f"no {head}: {reason}") for head, reason in result.plan.dropped.items()]
+    history = result.checkpoint.history
+    parts += [Text(history[name]) for name in ("fusion", "tune") if name in history]
     broken = {name: cells for name, cells in result.facts.broken.items() if cells}
     if broken:
         named = ", ".join(f"{name} {cells}" for name, cells in sorted(broken.items(), key=lambda kv: -kv[1])[:5])
         parts.append(Text(f"{sum(broken.values())} NaN or infinite cells were treated as missing: {named}"))
-    for head, shares in result.gates.items():
-        parts.append(Text(f"gate of {head}: " + "  ".join(f"{share:.2f}" for share in shares)))
+    parts += [_gates(history["gates"])] if history.get("gates") else []
     parts.append(Text(f"{result.facts.rows} rows; weights of epoch {result.kept_epoch} kept in {result.out}"))
-    kept = next((e.valid for e in result.epochs if e.epoch == result.kept_epoch), None)
-    return Group(*parts, *([render_evaluation(kept)] if kept else []))
+    return Group(*parts, *([render_evaluation(result.valid)] if result.valid else []))
 
 
 def _losses(result: TrainResult) -> Table:
-    table = Table(title="Training loss by epoch (log loss, nats)", title_justify="left")
+    table = Table(title="Training loss by epoch (nats; watch in its own)", title_justify="left")
     table.add_column("epoch")
-    for head in result.plan.heads:
-        table.add_column(head, justify="right")
+    for name in result.plan.names:
+        table.add_column(name, justify="right")
+    table.add_column("validation", justify="right")
+    table.add_column("rows/s", justify="right")
     for epoch in result.epochs:
-        table.add_row(str(epoch.epoch), *(f"{epoch.losses[head]:.4f}" for head in result.plan.heads))
+        losses = (f"{epoch['losses'][name]:.4f}" for name in result.plan.names)
+        valid = "-" if epoch["valid_loss"] is None else f"{epoch['valid_loss']:.4f}"
+        table.add_row(str(epoch["epoch"]), *losses, valid, f"{epoch['rows_per_s']:,}")
+    return table
+
+
+def _gates(gates: dict) -> Table:
+    table = Table(title="Gates: mean weight of each expert", title_justify="left")
+    table.add_column("head")
+    experts = len(next(iter(gates["heads"].values()))["weights"])
+    for k in range(experts):
+        table.add_column(f"expert {k + 1}", justify="right")
+    table.add_column("entropy", justify="right")
+    table.add_column("rows above 0.95", justify="right")
+    for head, found in gates["heads"].items():
+        shares = (f"{share:.2f}" for share in found["weights"])
+        table.add_row(head, *shares, f"{found['entropy']:.2f}", f"{found['polarised']:.1%}")
     return table
 
 
@@ -49,18 +68,19 @@ def render_evaluation(evaluation: Evaluation) -> Group:
     """Each task's raw scores against sample and traffic, calibrated against the traffic, and beside the truth."""
     days = ", ".join(day["ds"] for day in evaluation.days)
     table = Table(title=f"Evaluation on {days}", title_justify="left")
-    for heading in ("task", "scores", "against"):
+    for heading in ("head", "scores", "against"):
         table.add_column(heading)
-    for heading in ("rows", "actual rate", "AUC", "GAUC by user", "log loss", "predicted / actual"):
+    for heading in ("rows", "actual", "AUC", "GAUC by user", "by request", "log loss", "NE", "predicted / actual"):
         table.add_column(heading, justify="right")
     for task in evaluation.tasks:
-        sampled = task.positives / task.rows
-        _add(table, task, names=("raw", "sampled rows"), rate=sampled, scores=task.raw_sample)
-        _add(table, task, names=("raw", "traffic"), rate=task.traffic_rate, scores=task.raw_traffic)
-        _add(table, task, names=("calibrated", "traffic"), rate=task.traffic_rate, scores=task.calibrated_traffic)
+        _add(table, task, names=("raw", "sampled rows"), scores=task.raw_sample)
+        _add(table, task, names=("raw", "traffic"), scores=task.raw_traffic)
+        _add(table, task, names=("calibrated", "traffic"), scores=task.calibrated_traffic)
         table.add_section()
-    parts: list[Table | Text] = [table]
-    parts += [Text(_groups(task.task, task.raw_traffic.gauc)) for task in evaluation.tasks]
+    parts: list[RenderableType] = [table]
+    parts += [Text(_groups(task)) for task in evaluation.tasks]
+    parts += [_watch(evaluation.watch)] if evaluation.watch else []
+    parts += [_fused(evaluation.fused)] if evaluation.fused else []
     if any(task.truth for task in evaluation.tasks):
         parts.append(_truth(evaluation.tasks))
     parts.append(Text(_calibration(evaluation.plan)))
@@ -69,13 +89,40 @@ def render_evaluation(evaluation: Evaluation) -> Group:
     return Group(*parts)
 
 
-def _add(table: Table, task: TaskReport, *, names: tuple[str, str], rate: float, scores: Scores) -> None:
-    values = (scores.auc, scores.gauc.value, scores.log_loss, scores.pcoc)
-    table.add_row(task.task, *names, str(task.rows), f"{rate:.5f}", *map(_number, values))
+def _add(table: Table, task: TaskReport, *, names: tuple[str, str], scores: BinaryMetrics) -> None:
+    values = (scores.auc, _value(scores.gauc_user), _value(scores.gauc_request), scores.log_loss)
+    more = (scores.normalised_entropy, scores.pcoc)
+    table.add_row(task.task, *names, str(scores.rows), f"{scores.rate:.5f}", *map(_number, (*values, *more)))
 
 
-def _groups(task: str, found: Gauc) -> str:
-    return f"GAUC of {task}: {found.groups} users, weighted by their rows; {found.skipped} of one class skipped"
+def _value(found: Gauc | None) -> float:
+    return found.value if found else math.nan
+
+
+def _groups(task: TaskReport) -> str:
+    said = []
+    for name, found in (("users", task.raw_traffic.gauc_user), ("requests", task.raw_traffic.gauc_request)):
+        if found:
+            said.append(f"{found.groups} {name} weighted by their rows, {found.skipped} of one class skipped")
+    return f"GAUC of {task.task}: {'; '.join(said)}"
+
+
+def _watch(found: WatchReport) -> Text:
+    m = found.traffic
+    return Text(
+        f"Watch time: {m.rows} rows, {m.mean:.1f} s on average; predicted / actual {_number(m.mean_ratio)}, "
+        f"mean absolute error {m.mae:.1f} s, XAUC {_number(m.xauc)}; {m.missing} rows have nothing to watch"
+    )
+
+
+def _fused(found: FusedReport) -> Table:
+    title = f"NDCG@{found.top} within requests, a row worth {found.gain}; fused = {found.formula}"
+    table = Table(title=title, title_justify="left")
+    for heading in ("order by", "NDCG", "requests", "without any gain"):
+        table.add_column(heading, justify="right")
+    for name, ndcg in found.ndcg.items():
+        table.add_row(name, _number(ndcg.value), str(ndcg.requests), str(ndcg.skipped))
+    return table
 
 
 def _truth(tasks: list[TaskReport]) -> Table:
@@ -90,10 +137,17 @@ def _truth(tasks: list[TaskReport]) -> Table:
     return table
 
 
+def render_prediction(found: Predicted) -> Group:
+    """What was written, and where."""
+    said = "" if found.states else "The input has no feature_states: nulls are missing cells, all others measured."
+    lines = [f"{found.rows} rows scored into {found.out}", f"columns: {', '.join(found.columns)}", said]
+    return Group(*(Text(line) for line in lines if line))
+
+
 def _calibration(plan: Plan) -> str:
     rates = f"negatives at {plan.negative_rate:g}, positives at {plan.positive_rate:g}"
     if plan.denominator is None:
-        return f"Trained with sample weights ({rates}): scores are calibrated already, nothing was corrected."
+        return f"Trained with sample weights (lowest rates: {rates}): scores are calibrated already, nothing was corrected."
     return f"Calibrated for {rates}; the sampling looked at {plan.denominator}."
 
 

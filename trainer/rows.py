@@ -3,12 +3,16 @@
 deltalake names the files of the version; pyarrow reads them, so no more than one batch of a row group is in memory.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -16,17 +20,21 @@ from deltalake.exceptions import DeltaError
 from headrace.delta import delta_files, file_system
 from headrace.errors import InputError
 
-__all__ = ["Piece", "day_columns", "day_pieces", "read_piece"]
+__all__ = ["Piece", "day_columns", "day_pieces", "read_piece", "read_whole", "split_pieces"]
+
+SPLIT = "split"
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One row group of one file of a day. `path` is relative to the table, `rows` is at least 1."""
+    """One row group of one file of a day, or its rows of one split. `path` is relative to the table, `rows` is at least 1."""
 
     ds: date
     path: str
     row_group: int
     rows: int
+    split: str | None = None
 
 
 def day_columns(root: str, *, ds: date, version: int) -> set[str]:
@@ -71,6 +79,51 @@ def day_pieces(root: str, *, ds: date, version: int) -> list[Piece]:
 
 def read_piece(root: str, piece: Piece, *, columns: Sequence[str], batch_rows: int = 16384) -> Iterator[pa.RecordBatch]:
     """Rows of one row group, `batch_rows` at most in a batch; InputError where the file or a column is missing."""
+    with _opened(root, piece, columns=columns) as file:
+        read = _with_split(columns, piece)
+        for batch in file.iter_batches(batch_rows, row_groups=[piece.row_group], columns=read):
+            kept = _of_split(batch, piece)
+            if kept.num_rows:
+                yield kept.select(list(columns))
+
+
+def read_whole(root: str, piece: Piece, *, columns: Sequence[str]) -> pa.Table:
+    """One row group with the named columns, each in one chunk; InputError where the file or a column is missing."""
+    with _opened(root, piece, columns=columns) as file:
+        table = file.read_row_group(piece.row_group, columns=_with_split(columns, piece), use_threads=False)
+    return _of_split(table, piece).select(list(columns)).combine_chunks()
+
+
+def split_pieces(root: str, pieces: Sequence[Piece]) -> dict[str, list[Piece]]:
+    """The pieces' rows by split, in the order of the pieces; empty where no row stands in any (docs/semantics.md, S40).
+
+    Reads one column. A day without it, or with nothing in it, stands in no split.
+    """
+    found: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        counts: Counter[str] = Counter()
+        with _opened(root, piece, columns=()) as file:
+            if SPLIT in file.schema_arrow.names:
+                cells = file.read_row_group(piece.row_group, columns=[SPLIT], use_threads=False)[SPLIT]
+                counts.update(
+                    {str(pair["values"]): pair["counts"] for pair in cells.drop_null().value_counts().to_pylist()}
+                )
+        for split, rows in counts.items():
+            found.setdefault(split, []).append(replace(piece, rows=rows, split=split))
+    return found
+
+
+def _with_split(columns: Sequence[str], piece: Piece) -> list[str]:
+    return [*columns] if piece.split is None else [*dict.fromkeys([*columns, SPLIT])]
+
+
+def _of_split(rows: Rows, piece: Piece) -> Rows:
+    return rows if piece.split is None else rows.filter(pc.equal(rows[SPLIT], piece.split))
+
+
+@contextmanager
+def _opened(root: str, piece: Piece, *, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
+    """The piece's file, once it is known to have the columns; what goes wrong while it is read is an InputError."""
     system, base = file_system(f"{root}/training_set")
     where = f"{root}/training_set {piece.ds}: {piece.path}"
     try:
@@ -86,7 +139,7 @@ def read_piece(root: str, piece: Piece, *, columns: Sequence[str], batch_rows: i
                     wanted="the columns that the receipt declares",
                     remedy="build the day again: headrace run --rebuild",
                 )
-            yield from file.iter_batches(batch_rows, row_groups=[piece.row_group], columns=list(columns))
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(where, str(error)) from None
 

@@ -1,46 +1,38 @@
-"""Train on published days: fit the encoder, choose the tasks, learn, and leave a checkpoint."""
+"""Train on published days: fit the encoder, choose the heads, learn, and leave a checkpoint."""
 
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from headrace.config.model import TrainConfig
-from headrace.errors import ConfigError
-from trainer.batches import Rows, encoded_rows, shuffled_batches
+from headrace.config.training import TrainConfig
+from headrace.errors import ConfigError, InputError
+from trainer.after import After
 from trainer.checkpoint import (
     Checkpoint,
-    build_model,
     day_facts,
+    fresh_model,
+    load_checkpoint,
     refuse_foreign_folder,
     write_checkpoint,
 )
-from trainer.encoders import Encoder
-from trainer.evaluate import Evaluation, check_schema, judge
-from trainer.fitting import Facts, check_same_schema, fit_encoder, training_pieces
-from trainer.learning import optimisers, run_epoch
-from trainer.published import PublishedDay, find_days
-from trainer.rows import Piece
+from trainer.evaluate import Evaluation, check_schema
+from trainer.facts import Facts
+from trainer.finishing import finished, with_fusion
+from trainer.fitting import Fitted, check_same_schema, fit_days, training_pieces
+from trainer.learning import start_at_base_rates
+from trainer.material import Material
+from trainer.published import find_days
+from trainer.resume import RunState, forget_run, resume_folder, run_key, saved_run
+from trainer.rows import split_pieces
+from trainer.run import Log, kept, learn, make_run, restore
 from trainer.scoring import Progress
 from trainer.tasks import Plan, plan_heads
 
-__all__ = ["EpochReport", "TrainResult", "train"]
-
-_WINDOW = 65536  # rows that are shuffled among each other; some 1 kB each with a hundred features
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One pass: mean training loss of each head (nats, before each step), and log losses on the validation day."""
-
-    epoch: int
-    losses: dict[str, float]
-    valid: Evaluation | None
+__all__ = ["TrainResult", "train"]
 
 
 @dataclass(frozen=True)
@@ -51,26 +43,35 @@ class TrainResult:
     ----------
     out : Path
         The checkpoint's folder.
-    plan : Plan
-        Tasks, heads, rates and dropped tasks.
-    facts : Facts
-        Rows, positives and broken cells of the training days.
-    days : list of dict
-        Training days with version and content hash.
-    epochs : list of EpochReport
-    kept_epoch : int
-        The epoch whose weights were kept: the best on the validation day, the last without one.
-    gates : dict of str to list of float
-        Mean weight that each head gives each expert on the last batch.
+    checkpoint : Checkpoint
+        As written.
+    valid : Evaluation or None
+        The kept weights on the validation day.
     """
 
     out: Path
-    plan: Plan
-    facts: Facts
-    days: list[dict[str, Any]]
-    epochs: list[EpochReport]
-    kept_epoch: int
-    gates: dict[str, list[float]]
+    checkpoint: Checkpoint
+    valid: Evaluation | None
+
+    @property
+    def plan(self) -> Plan:
+        """Tasks, heads, rates and dropped heads."""
+        return self.checkpoint.plan
+
+    @property
+    def facts(self) -> Facts:
+        """Rows, positives and broken cells of the training days."""
+        return self.checkpoint.facts
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """Each pass: epoch (from 1), losses by head (nats), rows, seconds, and valid_loss, None without a validation day."""
+        return self.checkpoint.history["epochs"]
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights were kept: the best on the validation day, the last without one."""
+        return self.checkpoint.history["kept_epoch"]
 
 
 def train(
@@ -80,10 +81,11 @@ def train(
     valid_day: date | None,
     config: TrainConfig,
     out: Path,
-    weighted: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
+    log: Log | None = None,
 ) -> TrainResult:
-    """Train an MMoE on published days and write its checkpoint.
+    """Train on published days and write a checkpoint.
 
     Parameters
     ----------
@@ -93,13 +95,15 @@ def train(
         Published days to learn from; the encoder is fitted on them only.
     valid_day : date or None
         Published day that is judged after each epoch; the best epoch's weights are kept (mean log loss of the tasks,
-        calibrated, against the traffic).
+        calibrated, against the traffic), and what is fitted on top, and the fusion's weights, are found on it.
     config : TrainConfig
     out : Path
         Folder to write; an older checkpoint there is replaced.
-    weighted : bool
-        Weigh the loss by sample_weight. The model is then calibrated as it stands, and nothing is corrected later.
+    resume : bool
+        Go on with a run that was cut off; see trainer.resume. The result is that of the uninterrupted run.
     progress : callable (stage, rows done, rows in all, text), optional
+    log : callable (dict of plain values), optional
+        Hears of the run's start, each epoch and its end.
 
     Returns
     -------
@@ -108,30 +112,35 @@ def train(
     Raises
     ------
     InputError
-        A day is not published, empty or of another schema; no task has both classes; rates differ between rows.
+        A day is not published, empty or of another schema; no task has both classes; a cell is broken; rates differ
+        between rows and weights are switched off. All before the first batch.
     ConfigError
         The validation day is a training day, a day is named twice, or `out` is something else.
     """
+    out, say = Path(out), progress or _silent
     _check_days(days, valid_day)
-    refuse_foreign_folder(Path(out))
-    chosen = find_days(root, [*days, *([valid_day] if valid_day else [])])
-    valid = chosen[len(days) :]
-    chosen = chosen[: len(days)]
-    check_same_schema(chosen)
-    pieces = training_pieces(root, chosen)
-    encoder, facts = _fitted(root, chosen, pieces=pieces, config=config, progress=progress)
-    rates = facts.single_rates(weighted=weighted)
-    plan = plan_heads(chosen[0].labels, positives=facts.positives, rows=facts.rows, rates=rates, weighted=weighted)
+    refuse_foreign_folder(out)
+    material = _material(root, days=days, valid_day=valid_day, config=config)
+    key = run_key(config, days=day_facts(material.days), valid=day_facts(material.valid_days))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = build_model(encoder, plan, config=config)
-        model.start_at(torch.tensor([_base_rate(facts, head, weighted=weighted) for head in plan.heads]))
-        bundle = Checkpoint(model, encoder, plan, config, chosen[0].labels, asdict(facts), day_facts(chosen))
-        for day in valid:
+        if resume and resume_folder(out).exists():
+            state, saved = saved_run(resume_folder(out), key=key)
+            bundle = replace(load_checkpoint(resume_folder(out)), config=config)
+        else:
+            state, saved = RunState(key), {}
+            bundle = _begun(root, material, config=config, progress=say)
+        for day in material.valid_days:
             check_schema(bundle, day, root=root)
-        epochs, kept, gates = _learn(bundle, root, days=chosen, pieces=pieces, valid=valid, progress=progress)
-    write_checkpoint(bundle, Path(out))
-    return TrainResult(Path(out), plan, facts, bundle.days, epochs, kept, gates)
+        bundle = with_fusion(bundle, root=root, days=[*material.days, *material.valid_days])
+        run = make_run(root, bundle, material=material, out=out, told=(say, log or _unlogged))
+        restore(run, saved)
+        learn(run, state)
+        final, judged = finished(kept(run, state), root=root, material=material, progress=say)
+    write_checkpoint(final, out)
+    forget_run(out)
+    run.log({"event": "done", "kept_epoch": final.history["kept_epoch"], "out": str(out)})
+    return TrainResult(out, final, judged)
 
 
 def _check_days(days: Sequence[date], valid_day: date | None) -> None:
@@ -146,58 +155,82 @@ def _check_days(days: Sequence[date], valid_day: date | None) -> None:
         )
 
 
-def _fitted(
-    root: str, days: Sequence[PublishedDay], *, pieces: Sequence[Piece], config: TrainConfig, progress: Progress | None
-) -> tuple[Encoder, Facts]:
+def _material(root: str, *, days: Sequence[date], valid_day: date | None, config: TrainConfig) -> Material:
+    """What to learn from and what to validate on: by the rows' own splits where they have any, else by days."""
+    chosen = find_days(root, [*days, *([valid_day] if valid_day else [])])
+    check_same_schema(chosen[: len(days)])
+    pieces = training_pieces(root, chosen)
+    splits = split_pieces(root, pieces)
+    if splits:
+        material = Material(
+            chosen, splits.get("train", []), chosen if "validation" in splits else [], splits.get("validation", [])
+        )
+        check_same_schema(chosen)
+    else:
+        learnt, valid = chosen[: len(days)], chosen[len(days) :]
+        named = {day.ds for day in valid}
+        material = Material(
+            learnt, [p for p in pieces if p.ds not in named], valid, [p for p in pieces if p.ds in named]
+        )
+    _check_material(material, splits=sorted(splits), config=config)
+    return material
+
+
+def _check_material(material: Material, *, splits: Sequence[str], config: TrainConfig) -> None:
+    if not material.pieces:
+        raise InputError(
+            "split of the training days",
+            found=f"rows of {', '.join(splits)} only",
+            wanted="rows of the split train",
+            remedy="name days that the declared split (config key split) counts among the training days",
+        )
+    if not material.valid_pieces and (config.on_top or config.tune):
+        raise ConfigError(
+            "train.on_top" if config.on_top else "train.tune",
+            found="nothing to validate on",
+            wanted="three days or more, of which the last one validates, or rows of the split validation",
+            remedy="train on more days (--days), or set it to null",
+        )
+
+
+def _begun(root: str, material: Material, *, config: TrainConfig, progress: Progress) -> Checkpoint:
+    """A fresh model for what the days hold."""
+    days, pieces = material.days, material.pieces
     total = sum(piece.rows for piece in pieces)
-    fitted: list[tuple[Encoder, Facts]] = []
-    for done, encoder, facts in fit_encoder(root, days, pieces=pieces, hash_buckets=config.hash_buckets):
-        fitted = [(encoder, facts)]
-        if progress:
-            progress("fit", done, total, f"{len(days)} days")
-    return fitted[0]
+    fitted = fit_days(
+        root,
+        days,
+        pieces=pieces,
+        config=config,
+        progress=lambda done: progress("fit", done, total, f"{len(days)} days"),
+    )
+    _check_cells(fitted, config)
+    facts = fitted.facts
+    weighted = not facts.one_rate_a_class if config.weighted == "auto" else config.weighted
+    rates = facts.lowest_rates(weighted=weighted)
+    plan = plan_heads(days[0].labels, config=config.heads, found=facts, rates=rates, weighted=weighted)
+    model = fresh_model(fitted.encoder, plan, config=config)
+    start_at_base_rates(model, plan, facts=facts)
+    after = After(durations={head: f for head, f in fitted.durations.items() if head in plan.names})
+    history = {"state_order": [feature.name for feature in days[-1].features]}
+    return Checkpoint(model, fitted.encoder, plan, config, days[0].labels, facts, day_facts(days), after, history)
 
 
-def _base_rate(facts: Facts, head: str, *, weighted: bool) -> float:
-    """Share of positives that the loss will see, strictly between 0 and 1: both classes are there."""
-    if not weighted:
-        return facts.positives[head] / facts.rows
-    return facts.positive_weights[head] / facts.weight
+def _check_cells(fitted: Fitted, config: TrainConfig) -> None:
+    broken = {name: cells for name, cells in fitted.facts.broken.items() if cells}
+    if broken and config.broken == "refuse":
+        named = ", ".join(f"{name} {cells}" for name, cells in sorted(broken.items(), key=lambda kv: -kv[1])[:5])
+        raise InputError(
+            "training_set: features",
+            found=f"{sum(broken.values())} NaN or infinite cells in {len(broken)} columns: {named}",
+            wanted="numbers, or null",
+            remedy="mend the source, drop the columns (train.encoders), or train with --set train.broken=missing",
+        )
 
 
-def _learn(
-    bundle: Checkpoint,
-    root: str,
-    *,
-    days: Sequence[PublishedDay],
-    pieces: Sequence[Piece],
-    valid: Sequence[PublishedDay],
-    progress: Progress | None,
-) -> tuple[list[EpochReport], int, dict[str, list[float]]]:
-    """Run the epochs; leaves the kept epoch's weights in the bundle's model."""
-    config, model = bundle.config, bundle.model
-    rng = np.random.default_rng(config.seed)
-    steps = optimisers(bundle)
-    mean_weight = bundle.facts["weight"] / bundle.facts["rows"]
-    epochs: list[EpochReport] = []
-    best, kept, weights = float("inf"), config.epochs, None
-    for epoch in range(1, config.epochs + 1):
-        batches = _batches(bundle, root, days=days, pieces=[pieces[i] for i in rng.permutation(len(pieces))], rng=rng)
-        stage = f"train {epoch}/{config.epochs}"
-        losses, gates = run_epoch(bundle, batches, steps=steps, mean_weight=mean_weight, report=(progress, stage))
-        judged = judge(bundle, valid, root=root, progress=progress) if valid else None
-        epochs.append(EpochReport(epoch, losses, judged))
-        score = np.mean([t.calibrated_traffic.log_loss for t in judged.tasks]) if judged else None
-        if score is not None and score < best:
-            best, kept, weights = float(score), epoch, deepcopy(model.state_dict())
-    if weights is not None:
-        model.load_state_dict(weights)
-    return epochs, kept, gates
+def _silent(stage: str, done: int, total: int, text: str) -> None:
+    """Progress that nobody hears."""
 
 
-def _batches(
-    bundle: Checkpoint, root: str, *, days: Sequence[PublishedDay], pieces: Sequence[Piece], rng: np.random.Generator
-) -> Iterator[Rows]:
-    by_day = {day.ds: day for day in days}
-    stream = encoded_rows(root, pieces, days=by_day, encoder=bundle.encoder, plan=bundle.plan)
-    return shuffled_batches(stream, batch_size=bundle.config.batch_size, window=_WINDOW, rng=rng)
+def _unlogged(entry: dict[str, Any]) -> None:
+    """A log that nobody keeps."""

@@ -13,8 +13,12 @@ from headrace.errors import ConfigError
 
 __all__ = ["conf_dir", "config_from", "load_config"]
 
-_IN_FILES = {"features": "feature groups", "gates": "gates"}  # keys that may name a file of their own
-_SHIPPED = {"features": "features.yaml", "gates": "coverage.yaml"}
+_IN_FILES = {
+    "features": "feature groups",
+    "gates": "gates",
+    "train": "the model",
+}  # keys that may name a file of their own
+_SHIPPED = {"features": "features.yaml", "gates": "coverage.yaml", "train": "model.yaml"}
 
 
 def conf_dir() -> Path:
@@ -171,7 +175,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
 def _with_file(
     layer: dict[str, Any], key: str, origins: list[tuple[str, dict[str, Any]]], *, file: str
 ) -> dict[str, Any]:
-    """A path under `features` or `gates` becomes what the file says."""
+    """A path under `features`, `gates` or `train` becomes what the file says."""
     path = layer.get(key)
     if not isinstance(path, str):
         return layer

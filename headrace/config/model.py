@@ -12,6 +12,7 @@ from headrace.config.columns import label_facts
 from headrace.config.coverage import AlertsConfig, CoverageConfig, GatesConfig
 from headrace.config.groups import FeaturesConfig
 from headrace.config.sampling import SamplingConfig, SplitConfig
+from headrace.config.training import TrainConfig
 from headrace.durations import parse_duration
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "ProfilesConfig",
     "SparkConfig",
     "Strict",
-    "TrainConfig",
 ]
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
@@ -148,20 +148,6 @@ class ContextConfig(Strict):
     """Impression columns that are features as they stand."""
 
     columns: list[Literal["position", "scene", "device", "os", "network", "city"]]
-
-
-class TrainConfig(Strict):
-    """Hyper-parameters of the first trainer."""
-
-    days: Annotated[int, Field(ge=1)]
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    embedding_dim: Annotated[int, Field(ge=1)]
-    hash_buckets: Annotated[int, Field(ge=2)]
-    experts: Annotated[int, Field(ge=1)]
-    gate_dropout: Annotated[float, Field(ge=0, lt=1)]
-    seed: int
 
 
 class SparkConfig(Strict):

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from tests.trainer.world import CONFIG, world
-from trainer.train import TrainResult, train
+
+if TYPE_CHECKING:
+    from trainer.train import TrainResult
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Trained:
     root: str
     days: list[date]
     out: Path
-    result: TrainResult
+    result: "TrainResult"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,7 +36,9 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, _one_thread: None) -> Trained:
     """Train once for the session."""
+    from trainer.train import train
+
     folder = tmp_path_factory.mktemp("world")
-    root, days = world(folder / "tables", days=3)
+    root, days = world(folder / "tables", days=3, rows=16000)
     result = train(root, days=days[:2], valid_day=days[2], config=CONFIG, out=folder / "model")
     return Trained(root, days, folder / "model", result)

@@ -89,7 +89,7 @@ def test_rename_that_fails_puts_the_older_checkpoint_back(
 
 def test_weights_of_another_model_are_refused(trained: Trained, copied: Path) -> None:
     other = load_checkpoint(trained.out)
-    other.model.start_at(torch.full((len(other.plan.heads),), 0.5))
+    other.model.start_at(torch.zeros(len(other.plan.heads)))  # type: ignore[operator]
     torch.save(other.model.state_dict(), copied / "weights.pt")
     with pytest.raises(InputError, match="not the file that"):
         load_checkpoint(copied)
@@ -116,7 +116,7 @@ def test_damaged_or_missing_file_is_refused(copied: Path, name: str) -> None:
 def test_missing_feature_is_refused_before_any_row_is_read(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.batches.read_piece", lambda *_, **__: pytest.fail("read a row"))
+    monkeypatch.setattr("trainer.inputs.read_piece", lambda *_, **__: pytest.fail("read a row"))
     with pytest.raises(InputError, match="scene is gone"):
         _evaluate_later(trained, tmp_path, features=[f for f in FEATURES if f["name"] != "scene"])
 

@@ -11,22 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
-from headrace.config.model import TrainConfig
+from headrace.config import load_config
 
 __all__ = ["CONFIG", "FEATURES", "FIRST", "LABELS", "make_day", "publish", "world", "write_day", "write_truth"]
 
 FIRST = date(2024, 5, 1)
-CONFIG = TrainConfig(
-    days=2,
-    epochs=3,
-    batch_size=256,
-    learning_rate=0.005,
-    embedding_dim=4,
-    hash_buckets=500,
-    experts=2,
-    gate_dropout=0.1,
-    seed=7,
-)
+CONFIG = load_config(
+    settings=[
+        f"train.{setting}"
+        for setting in (
+            "days=2", "epochs=3", "batch_size=256", "window_rows=4096", "learning_rate=0.005", "embedding_dim=4",
+            "hash_buckets=500", "experts=2", "expert_layers=[32, 16]", "tower_layers=[8]", "warmup_steps=5",
+        )
+    ]
+).train  # fmt: skip
 FEATURES = (
     {"name": "context_hour", "type": "int", "unit": "", "source": "context", "default": None},
     {"name": "scene", "type": "string", "unit": "", "source": "context", "default": None},
@@ -35,6 +33,7 @@ FEATURES = (
     {"name": "item_click_count_7d", "type": "bigint", "unit": "events", "source": "group:item", "default": 0},
     {"name": "item_quality", "type": "double", "unit": "", "source": "profile:item", "default": None},
     {"name": "item_recency_s", "type": "double", "unit": "s", "source": "group:item", "default": None},
+    {"name": "item_duration_s", "type": "double", "unit": "s", "source": "profile:item", "default": None},
 )
 LABELS: Mapping[str, Any] = {
     "positive": ["click", "like", "follow"],
@@ -57,25 +56,32 @@ def make_day(ds: date, *, rows: int = 8000, negative_rate: float = 0.1, positive
     rate = np.where(click | follow, positive_rate, negative_rate)
     kept = rng.random(rows) < rate
     seen = rng.random(rows) < 0.9
+    video = item % 4 != 0  # the rest are notes: nothing to watch
+    duration = 5.0 * (1 + item % 30)
+    watched = np.where(click, np.minimum(rng.exponential(0.3 + 0.2 * (scene == "search"), rows), 1.2) * duration, 0.0)
     columns = {
         "impression_id": np.arange(rows) + ds.toordinal() * 1_000_000,
+        "request_id": pa.array(np.arange(rows) // 8, mask=np.arange(rows) % 97 == 0),
         "user_id": user, "item_id": item, "author_id": pa.array(item % 7, mask=item % 7 == 0),
         "label_click": click.astype(np.int32), "label_like": like.astype(np.int32),
-        "label_follow": follow.astype(np.int32), "sampling_rate": rate, "sample_weight": 1 / rate,
+        "label_follow": follow.astype(np.int32), "label_watch_s": pa.array(watched, mask=~video),
+        "label_completion": pa.array(watched / duration, mask=~video),
+        "label_completed": pa.array((watched >= 0.8 * duration).astype(np.int32), mask=~video), "sampling_rate": rate, "sample_weight": 1 / rate,
         "context_hour": rng.integers(0, 24, rows).astype(np.int32), "scene": scene,
         "user_age": pa.array(rng.integers(15, 70, rows).astype(np.int32), mask=~seen), "is_new": rng.random(rows) < 0.2,
         "item_click_count_7d": rng.poisson(20, rows), "item_quality": quality,
         "item_recency_s": pa.array(rng.exponential(3600, rows), mask=~seen),
-        "feature_states": _states(seen), "ds": [ds] * rows,
+        "item_duration_s": pa.array(duration, mask=~video), "feature_states": _states(seen, video), "ds": [ds] * rows,
         "p_click": p_click, "p_like": p_click * p_like_given_click,
     }  # fmt: skip
     return pa.table(columns).filter(pa.array(kept))
 
 
-def _states(seen: np.ndarray) -> pa.Array:
+def _states(seen: np.ndarray, video: np.ndarray) -> pa.Array:
     states = np.zeros((len(seen), len(FEATURES)), dtype=np.uint8)
     states[~seen, 2] = 5
     states[~seen, 6] = 3
+    states[~video, 7] = 3
     return pa.array([row.tobytes() for row in states], type=pa.binary())
 
 
