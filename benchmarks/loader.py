@@ -4,7 +4,7 @@ Beside the seconds: how well each shuffles, and a hundred kills after which noth
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from benchmarks.trainworlds import IDS, KEY, LABELS, LOADER_WORLDS, loader_world
 __all__ = ["bench", "contenders_of", "equality"]
 
 _OURS, _AHEAD = "loader_headrace:core", "loader_headrace:ahead"
-_RAY = ("loader_ray:free", "loader_ray:core")
+_RAY = ("loader_ray:all", "loader_ray:core")
 _HF = ("loader_hf:iterable", "loader_hf:stream", "loader_hf:map")
 _FLOOR, _RECHUB = "loader_pyarrow", "loader_rechub"
 _PACKAGES = {"loader_ray": "ray", "loader_hf": "datasets", "loader_rechub": "torch_rechub"}
@@ -73,7 +73,9 @@ def _run(asked: Asked) -> bool:
         checks=equality(world, contenders) | _resumed(kills),
         work=_work(asked, kills),
     )
-    result["shuffle"] = run_once("loader_quality", world=world, out=out)["facts"] | _orders(world, out, contenders)
+    result["shuffle"] = run_once("loader_quality", world=world, out=out)["facts"] | _orders(
+        world, out, contenders=contenders
+    )
     result["resume"] = kills
     finish(result, asked.out)
     _show(result["shuffle"])
@@ -114,7 +116,7 @@ def equality(world: Path, contenders: dict[str, dict[str, Any]]) -> dict[str, bo
     }
 
 
-def _orders(world: Path, out: Path, contenders: Sequence[str] | dict[str, Any]) -> dict[str, dict[str, float]]:
+def _orders(world: Path, out: Path, *, contenders: Iterable[str]) -> dict[str, dict[str, float]]:
     """Quality of the orders that the contenders left."""
     labels = labels_by_key(world)
     return {name: quality(np.load(output_folder(out, name) / "order.npy"), labels) for name in contenders}

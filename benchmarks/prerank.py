@@ -48,7 +48,7 @@ def _one_thread() -> Iterator[None]:
 
 def _run(asked: Asked) -> bool:
     scale = known(SCALES, asked.scale)
-    models = {kind: bench_model(kind) for kind in (FULL, *TOWERS)}
+    models = {kind: bench_model(kind, buckets=scale.buckets) for kind in (FULL, *TOWERS)}
     world = PrerankWorld(models, scale)
     once = {name: partial(_timed, world, name, seconds=scale.seconds) for name in asked.contenders}
     contenders = take_turns(once, rounds=asked.rounds)

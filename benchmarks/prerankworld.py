@@ -40,23 +40,24 @@ Encoded = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids (B, F), dense (B, N),
 
 @dataclass(frozen=True)
 class Scale:
-    """Items in the table, sizes of requests, and seconds that a contender runs in a round."""
+    """Items in the table, hash buckets of an id, sizes of requests, and seconds that a contender runs in a round."""
 
     items: int
+    buckets: int
     sizes: tuple[int, ...]
     seconds: float
 
 
 SCALES = {
-    "tiny": Scale(items=500, sizes=(10, 50), seconds=0.0),
-    "small": Scale(items=50_000, sizes=(100, 1_000, 10_000), seconds=0.2),
-    "full": Scale(items=300_000, sizes=(100, 1_000, 10_000), seconds=1.0),
+    "tiny": Scale(items=500, buckets=1_000, sizes=(10, 50), seconds=0.0),
+    "small": Scale(items=50_000, buckets=200_000, sizes=(100, 1_000, 10_000), seconds=0.2),
+    "full": Scale(items=300_000, buckets=200_000, sizes=(100, 1_000, 10_000), seconds=1.0),
 }
 
 
-def bench_model(kind: str) -> Checkpoint:
+def bench_model(kind: str, *, buckets: int) -> Checkpoint:
     """A model of the shipped configuration that has learnt nothing."""
-    config = load_config().train.model_copy(update={"model": kind, "device": "cpu"})
+    config = load_config().train.model_copy(update={"model": kind, "device": "cpu", "hash_buckets": buckets})
     encoder = Encoder(*choose_fields(_features(), present=_IDS, hash_buckets=config.hash_buckets), ())
     tasks = config.heads.tasks
     heads = [Head(name, "binary", f"label_{name}", False) for name in (*tasks, ANY)]

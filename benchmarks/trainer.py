@@ -19,7 +19,7 @@ from benchmarks.contenders.loader_common import BATCH, rows_files, versions_of
 from benchmarks.contenders.trainer_common import EMBEDDING, EXPERT_LAYERS, EXPERTS, SEEDS, TOWER_LAYERS
 from benchmarks.harness import Asked, alone, arguments, main, run_once, take_turns
 from benchmarks.record import Target, finish, record
-from benchmarks.trainworlds import LABELS, TRAIN_WORLDS, TRUTHS, VOCABULARIES, train_world
+from benchmarks.trainworlds import LABELS, TRAIN_WORLDS, TRUTHS, VOCABULARIES, TrainWorld, train_world
 from headrace.errors import ConfigError
 from trainer.metrics import auc
 
@@ -28,7 +28,7 @@ __all__ = ["bench", "compared", "contenders_of"]
 _OURS, _LIKE_PEERS = "trainer_headrace:defaults", "trainer_headrace:adam"
 _FED = "fed"
 _PEERS = {
-    "trainer_rechub": (_FED, "own", "stream"),
+    "trainer_rechub": (_FED, "own"),  # its Parquet stream does not shuffle: only if asked for
     "trainer_fuxictr": (_FED, "npz"),  # its Parquet loader, Ray Data, is slower: only if asked for
     "trainer_deepctr": (_FED, "own"),
 }
@@ -89,7 +89,7 @@ def _run(asked: Asked) -> bool:
         contenders=contenders,
         ratios=compared({name: c["facts"] for name, c in contenders.items()}),
         targets=_TARGETS if asked.scale == "full" else (),
-        checks={f"{n}: all rows": _all_rows(c["facts"], size.train, size.test) for n, c in contenders.items()},
+        checks={f"{n}: all rows": _all_rows(c["facts"], size=size) for n, c in contenders.items()},
         work=_work(asked, world),
     )
     finish(result, asked.out)
@@ -115,8 +115,8 @@ def _is_once(name: str) -> bool:
     return peer in _PEERS and way != _FED
 
 
-def _all_rows(facts: dict[str, Any], train: int, test: int) -> bool:
-    return bool(facts["rows"] == train and facts["test_rows"] == test)
+def _all_rows(facts: dict[str, Any], *, size: TrainWorld) -> bool:
+    return bool(facts["rows"] == size.train and facts["test_rows"] == size.test)
 
 
 def compared(facts: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -126,8 +126,9 @@ def compared(facts: dict[str, dict[str, Any]]) -> dict[str, float]:
     """
     peers = {name: f for name, f in facts.items() if name.partition(":")[0] in _PEERS}
     values = {f"rows/s of {name}": f["rows_per_s"] for name, f in facts.items()}
-    values |= {f"AUC of {label}, {name}": f["auc"][t] for name, f in facts.items() for t, label in enumerate(LABELS)}
-    judged = {name: f for name, f in peers.items() if not _is_once(name)}
+    seeded = {name: f for name, f in facts.items() if not _is_once(name)}
+    values |= {f"AUC of {label}, {name}": f["auc"][t] for name, f in seeded.items() for t, label in enumerate(LABELS)}
+    judged = {name: f for name, f in seeded.items() if name in peers}
     if not judged or _OURS not in facts:
         return values
     ours, fastest = facts[_OURS], max(f["rows_per_s"] for f in peers.values())

@@ -181,11 +181,11 @@ def _labelled(rng: np.random.Generator, count: int) -> Floats:
 
 def _inputs(rng: np.random.Generator, rows: int) -> tuple[Ints, Floats]:
     """Ids (B, F) with Zipf's popularity, each of its own vocabulary, and standard normal numbers (B, N)."""
-    ids = [_zipf(rng.random(rows), count, s) for count, s in zip(VOCABULARIES, _STEEPNESS, strict=True)]
+    ids = [_zipf(rng.random(rows), count=count, exponent=s) for count, s in zip(VOCABULARIES, _STEEPNESS, strict=True)]
     return np.stack(ids, axis=1), rng.standard_normal((rows, len(DENSE)), dtype=np.float32)
 
 
-def _zipf(uniform: npt.NDArray[np.float64], count: int, exponent: float) -> Ints:
+def _zipf(uniform: npt.NDArray[np.float64], *, count: int, exponent: float) -> Ints:
     """Ids in [0, count) whose density falls as rank^-exponent: the inverse of its distribution, then spread out."""
     if exponent == 1.0:
         rank = np.exp(uniform * np.log(count + 1.0))

@@ -58,7 +58,7 @@ def loader_of(
 
     def convert(rows: pa.Table, piece: Piece) -> dict[str, npt.NDArray]:
         made = {
-            name: _matrix(rows, [column for column in names if column in columns], dtype)
+            name: _matrix(rows, [column for column in names if column in columns], dtype=dtype)
             for name, (names, dtype) in _TENSORS.items()
         }
         return {name: cells for name, cells in made.items() if cells.size} | (
@@ -70,7 +70,7 @@ def loader_of(
     )
 
 
-def _matrix(rows: pa.Table, names: Sequence[str], dtype: type) -> npt.NDArray:
+def _matrix(rows: pa.Table, names: Sequence[str], *, dtype: type) -> npt.NDArray:
     """Columns side by side, (B, columns), copied once."""
     made = np.empty((rows.num_rows, len(names)), dtype)
     for place, name in enumerate(names):

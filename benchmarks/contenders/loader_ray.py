@@ -1,7 +1,7 @@
 """Ray Data: read_parquet, blocks in random order, iter_torch_batches with a local shuffle.
 
 core  Ray and all its processes on one core, as the other contenders
-free  on all cores that there are; Ray may run one task at a time
+all   on all cores that there are; Ray may run one task at a time
 """
 
 import logging
@@ -17,7 +17,7 @@ from benchmarks.contenders.loader_common import BATCH, WINDOW, one_core, read_al
 
 __all__ = ["HOWS", "build", "ray_of_one_task"]
 
-HOWS = ("free", "core")
+HOWS = ("all", "core")
 
 
 def build(job: Job) -> dict[str, Any]:

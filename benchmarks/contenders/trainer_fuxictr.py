@@ -83,15 +83,8 @@ def _network(torch: Any, features: Any, *, folder: Path) -> Any:
     class Mmoe(MultiTaskModel):
         def __init__(self) -> None:
             tasks = ["binary_classification"] * len(LABELS)
-            super().__init__(
-                features,
-                task=tasks,
-                num_tasks=len(LABELS),
-                eval_steps=_NO_EVALUATION,
-                verbose=0,
-                model_root=str(folder),
-                metrics=["AUC"],
-            )
+            said: dict[str, Any] = {"verbose": 0, "model_root": str(folder), "metrics": ["AUC"]}
+            super().__init__(features, task=tasks, num_tasks=len(tasks), eval_steps=_NO_EVALUATION, **said)
             width = EMBEDDING * features.num_fields
             self.embedding_layer = FeatureEmbedding(features, EMBEDDING)
             blocks = torch.nn.ModuleList

@@ -60,7 +60,7 @@ def build(job: Job) -> dict[str, Any]:
     start_at_base_rates(model, plan, facts=facts)
     learner = learner_for(model, plan, facts=facts, config=config, device="cpu")
     offsets = torch.from_numpy(np.cumsum([0, *VOCABULARIES[:-1]]))  # (F,): all ids are rows of one table
-    batches = ((number, _row(torch, batch, offsets)) for number, batch in enumerate(fed(job, seed=seed)))
+    batches = ((number, _row(torch, batch, offsets=offsets)) for number, batch in enumerate(fed(job, seed=seed)))
     state = RunState("", sums=torch.zeros(len(LABELS), dtype=torch.float64))
     run_epoch(learner, batches, state=state, notice=_unsaid, save=_unsaid, save_every=None)
     job.clock.stop()
@@ -99,7 +99,7 @@ def _counted(job: Job) -> Any:
     return facts
 
 
-def _row(torch: Any, batch: dict[str, Any], offsets: Any) -> dict[str, Any]:
+def _row(torch: Any, batch: dict[str, Any], *, offsets: Any) -> dict[str, Any]:
     return batch | {"ids": batch["ids"] + offsets, "weight": torch.ones(len(batch["ids"]), dtype=torch.float64)}
 
 

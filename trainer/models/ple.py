@@ -89,7 +89,7 @@ class Ple(nn.Module):
         return self.towers(mixed).squeeze(2).T  # (T, B, 1) -> (B, T)
 
     def gate_weights(self, ids: Tensor, dense: Tensor) -> Tensor:
-        """What each head gives each expert of the last level, (B, T, G E), nothing left out.
+        """What each head gives each expert of the last level, (B, T, G E), nothing of that level left out.
 
         Experts stand by group: E of the first head, ..., E of the last head, E shared ones. Those of other heads get 0.
         """

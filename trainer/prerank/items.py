@@ -14,16 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import torch
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 
 from headrace.errors import ConfigError, InputError
 from trainer.columns import column, integers
-from trainer.predict import _check_free, _dataset, _write
 from trainer.prerank.latest import Latest
 from trainer.prerank.sides import encode_part
 from trainer.prerank.streams import (
+    READ_AHEAD,
     Stream,
     item_ids,
     moments,
@@ -33,6 +34,7 @@ from trainer.prerank.streams import (
     table_stream,
 )
 from trainer.prerank.towers import Towers, item_vectors, open_towers
+from trainer.scoretables import check_free, open_rows, write_batches
 
 __all__ = ["Exported", "ItemVectors", "export_items", "latest_items", "load_items"]
 
@@ -128,14 +130,9 @@ def export_items(
     places = latest_items(stream, progress=progress)[1]
     if not len(places):
         raise InputError(stream.name, found="no rows", wanted="at least one item", remedy="name other rows")
-    schema = _schema(towers.width)
+    only = f"version = '{towers.version}'" if not out.endswith(".parquet") and DeltaTable.is_deltatable(out) else None
     batches = _vectors(towers, stream, places, progress=progress)
-    if out.endswith(".parquet"):
-        _write(batches, out, schema=schema)
-    else:
-        reader = pa.RecordBatchReader.from_batches(schema, batches)
-        only = f"version = '{towers.version}'" if DeltaTable.is_deltatable(out) else None
-        write_deltalake(out, reader, mode="overwrite" if only else "error", predicate=only, partition_by=["version"])  # type: ignore[call-overload]
+    write_batches(batches, out, schema=_schema(towers.width), partition="version", only=only)
     return Exported(out, len(places), towers.width, towers.version, stream.rows)
 
 
@@ -147,7 +144,7 @@ def _schema(width: int) -> pa.Schema:
 def _check_place(out: str) -> None:
     """Raise ConfigError unless `out` is free, or a Delta table of vectors."""
     if out.endswith(".parquet") or not DeltaTable.is_deltatable(out):
-        _check_free(out)
+        check_free(out)
         return
     found = [field.name for field in DeltaTable(out).schema().fields]
     if sorted(found) != sorted(_COLUMNS):
@@ -208,7 +205,7 @@ def load_items(items: str, *, towers: Towers) -> ItemVectors:
     InputError
         There is no such table, it holds none of the model's version, or it is damaged.
     """
-    data = _dataset(items)
+    data = open_rows(items)
     if lacking := [name for name in ("item_id", "version", "vector") if name not in data.schema.names]:
         raise _unfit(items, f"no column {', '.join(lacking)}")
     own = pads.field("version") == towers.version
@@ -220,10 +217,14 @@ def load_items(items: str, *, towers: Towers) -> ItemVectors:
         )
     ids, values = np.empty(count, dtype=np.int64), np.empty((count, towers.width), dtype=np.float32)
     start = 0
-    for batch in data.scanner(columns=["item_id", "vector"], filter=own, use_threads=False).to_batches():
+    for batch in data.scanner(columns=["item_id", "vector"], filter=own, use_threads=False, **READ_AHEAD).to_batches():
         part = slice(start, start + batch.num_rows)
-        flat = batch["vector"].flatten()
-        if len(flat) != batch.num_rows * towers.width or flat.null_count or batch["item_id"].null_count:
+        flat, wide = batch["vector"].flatten(), pc.list_value_length(batch["vector"])
+        if (
+            batch["item_id"].null_count
+            or flat.null_count
+            or not pc.all(pc.equal(wide, towers.width), skip_nulls=False).as_py()
+        ):
             raise _unfit(items, f"vectors that are not {towers.width} numbers wide, or null")
         ids[part], values[part] = batch["item_id"], flat.to_numpy().reshape(-1, towers.width)
         start = part.stop

@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from headrace.errors import InputError
-from trainer.after import DURATION, columns_of, corrected, fused_score
+from trainer.after import DURATION, columns_of
 from trainer.checkpoint import Checkpoint
-from trainer.columns import column, integers
-from trainer.predict import _KEYS, _check_free, _write
+from trainer.columns import integers
 from trainer.prerank.items import ItemVectors, load_items
 from trainer.prerank.sides import encode_part
 from trainer.prerank.streams import Stream, item_ids, refuse_missing, table_stream
 from trainer.prerank.towers import Towers, item_vectors, open_towers, tower_logits
+from trainer.scoretables import KEYS, check_free, score_table, write_batches
 
 __all__ = ["Counts", "Preranked", "prerank", "prerank_rows"]
 
@@ -75,7 +75,7 @@ def prerank(
         The vectors are not of this checkpoint, a column is missing or of another type, or an item has no vector and its
         row not the columns to make one. Nothing is written then.
     """
-    _check_free(out)
+    check_free(out)
     towers = open_towers(Path(checkpoint))
     vectors = load_items(items, towers=towers)
     stream = table_stream(source, checkpoint=towers.checkpoint)
@@ -85,14 +85,16 @@ def prerank(
     def scored() -> Iterator[pa.RecordBatch]:
         for rows, order in _pieces(towers.checkpoint, stream, columns):
             logits = prerank_rows(towers, vectors, rows=rows, state_order=order, counts=counts)
-            yield from _scores(towers.checkpoint, rows, logits=logits).to_batches()
+            yield from score_table(towers.checkpoint, rows, logits=logits).to_batches()
             if progress:
                 progress(counts.rows, stream.rows)
 
     assert stream.empty is not None
-    schema = _scores(towers.checkpoint, stream.empty, logits=np.empty((0, len(towers.checkpoint.plan.heads)))).schema
-    _write(scored(), out, schema=schema)
-    names = [name for name in schema.names if name not in _KEYS]
+    schema = score_table(
+        towers.checkpoint, stream.empty, logits=np.empty((0, len(towers.checkpoint.plan.heads)))
+    ).schema
+    write_batches(scored(), out, schema=schema)
+    names = [name for name in schema.names if name not in KEYS]
     return Preranked(out, names, "feature_states" in stream.present, counts)
 
 
@@ -104,7 +106,7 @@ def _columns(towers: Towers, stream: Stream) -> list[str]:
     needed = ["item_id", *towers.request.encoder.columns, *extra]
     refuse_missing(stream, needed, wanted="item_id, and the columns of the user, of the request and of the fusion")
     own = towers.item.encoder.columns if stream.present.issuperset(_measured(towers)) else []
-    return list(dict.fromkeys([*(key for key in _KEYS if key in stream.present), *needed, *own]))
+    return list(dict.fromkeys([*(key for key in KEYS if key in stream.present), *needed, *own]))
 
 
 def _measured(towers: Towers) -> list[str]:
@@ -193,26 +195,13 @@ def _users(
 
 
 def _refuse_lost(towers: Towers, rows: pa.Table, *, lost: npt.NDArray[np.int64]) -> None:
-    missing = [name for name in _measured(towers) if name not in rows.column_names]
-    if missing:
+    needed = [name for name in _measured(towers) if name != "item_id"]
+    if not set(needed) <= set(rows.column_names):
         named = ", ".join(map(str, np.unique(lost)[:5].tolist()))
+        more = f" and {len(needed) - 3} more" if len(needed) > 3 else ""
         raise InputError(
             "candidates",
-            found=f"{len(lost)} rows of items without a vector, such as {named}, and no column {', '.join(missing[:3])}",
-            wanted="a vector for each item, or the columns to make one",
+            found=f"items without a vector, such as {named}, and not all columns to make one",
+            wanted=f"a vector for each item, or the columns {', '.join(needed[:3])}{more}",
             remedy="write vectors that cover them (headrace export), leave these rows out, or add the columns",
         )
-
-
-def _scores(checkpoint: Checkpoint, rows: pa.Table, *, logits: npt.NDArray) -> pa.Table:
-    """Keys and scores, as `trainer.predict` has them."""
-    raw, final = corrected(checkpoint.plan, checkpoint.after, logits=logits)
-    made = {name: rows[name] for name in _KEYS if name in rows.column_names}
-    for name in raw:
-        made |= {f"{name}_raw": pa.array(raw[name]), name: pa.array(final[name])}
-    if checkpoint.after.fusion is not None:
-        extra = columns_of(checkpoint.plan, checkpoint.after, present=rows.column_names)
-        columns = {name: column(rows, name).cast(pa.float64()).to_numpy() for name in extra}
-        requests = integers(rows, "request_id") if "request_id" in rows.column_names else None
-        made["fused"] = pa.array(fused_score(checkpoint.after, final, columns=columns, requests=requests, weights=None))
-    return pa.table(made)

@@ -15,14 +15,15 @@ from trainer.columns import column
 from trainer.evaluate import check_schema
 from trainer.fitting import training_pieces
 from trainer.inputs import orders_of
-from trainer.predict import _dataset, _with_states
 from trainer.published import find_days
 from trainer.rows import day_columns, read_piece
+from trainer.scoretables import open_rows, with_states
 
 __all__ = ["Rows", "Stream", "item_ids", "moments", "picked", "published_stream", "refuse_missing", "table_stream"]
 
 _MOMENTS = ("request_ts", "event_ts", "ds")  # the first that there is says when features were read
 _BATCH = 16384
+READ_AHEAD = {"batch_readahead": 1, "fragment_readahead": 1}
 _FIRST = np.iinfo(np.int64).min
 
 
@@ -88,14 +89,16 @@ def published_stream(root: str, days: Sequence[date], *, checkpoints: Sequence[C
 
 def table_stream(source: str, *, checkpoint: Checkpoint) -> Stream:
     """Rows of a Delta table, a Parquet file, or a folder of Parquet files; raises InputError where it is none."""
-    data = _dataset(source)
+    data = open_rows(source)
     there = frozenset(data.schema.names)
 
     def read(columns: Sequence[str]) -> Iterator[Rows]:
-        scanner = data.scanner(columns=[c for c in columns if c in there], batch_size=_BATCH, use_threads=False)
+        scanner = data.scanner(
+            columns=[c for c in columns if c in there], batch_size=_BATCH, use_threads=False, **READ_AHEAD
+        )
         for batch in scanner.to_batches():
             rows = pa.Table.from_batches([batch])
-            yield Rows(*(_with_states(checkpoint, rows) if "feature_states" in columns else (rows, [])), None)
+            yield Rows(*(with_states(checkpoint, rows) if "feature_states" in columns else (rows, [])), None)
 
     return Stream(source, there, data.count_rows(), read, data.schema.empty_table())
 
