@@ -24,6 +24,7 @@ PACKAGES = [
     "trainer.fusion",
     "trainer.metrics",
     "trainer.models",
+    "trainer.prerank",
     "trainer.report",
 ]
 

@@ -34,6 +34,7 @@ FULL, TOWERS = "mmoe", ("two_tower", "three_tower")
 _IDS = ("item_id", "user_id", "author_id")
 _REQUESTS = 4  # of a size: a contender that meets one request again and again would find its rows in the cache
 _BATCH = 16384
+_BLOCK = 1024  # rows that the full ranker takes at once, as the towers do: faster than all of 10,000
 _SIDES: tuple[tuple[Side, ...], ...] = (("item",), ("user",), ("user", "cross"))
 Encoded = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids (B, F), dense (B, N), item_id (B,)
 
@@ -122,7 +123,8 @@ class PrerankWorld:
         """Logits of one encoded request."""
         ids, dense, items = encoded
         if kind == FULL:
-            return score_batch(self.models[kind], {"ids": ids, "dense": dense})
+            blocks = [slice(start, start + _BLOCK) for start in range(0, len(ids), _BLOCK)]
+            return np.concatenate([score_batch(self.models[kind], {"ids": ids[b], "dense": dense[b]}) for b in blocks])
         vectors = self.vectors[kind]
         one, of = np.zeros(1, dtype=np.int64), np.zeros(len(ids), dtype=np.int64)
         places = vectors.places(items)

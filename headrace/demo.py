@@ -33,7 +33,8 @@ def run_demo(out: Path, *, scale: float, console: Console) -> None:
     console.rule("3/5 a model: MMoE on click, like, collect, share")
     _model(out, config, last=last, console=console)
     console.rule(f"4/5 its predictions for {last}, against the simulated truth")
-    evaluate_model(config, out / "model", ds=last, days=1, truth=out / "world" / "truth", console=console)
+    judged, truth = out / "model-judged.html", out / "world" / "truth"
+    evaluate_model(config, out / "model", ds=last, days=1, truth=truth, page=judged, console=console)
     console.rule("5/5 coverage")
     page = report_page(config, ds=last, days=_BUILD_DAYS, out=out / "report.html", console=console)
     console.rule(f"done in {time.monotonic() - started:.0f} s")
@@ -99,7 +100,7 @@ def _model(out: Path, config: Config, *, last: date, console: Console) -> None:
 
 def _what_next(out: Path, page: Path, last: date, console: Console) -> None:
     config = out / "demo.yaml"
-    console.print(f"look at   {page} (open it in a browser)")
+    console.print(f"look at   {page} and {out / 'model-judged.html'} (open them in a browser)", soft_wrap=True)
     console.print(f"tables    {out / 'tables'} (Delta: training_set, coverage, receipts, quarantine, ...)")
     console.print("try next  [default](after: source .venv/bin/activate)[/]", style="bold")
     console.print("  headrace features list, headrace features show")
@@ -107,5 +108,8 @@ def _what_next(out: Path, page: Path, last: date, console: Console) -> None:
     console.print(f"  headrace verify --config {config} --ds {last}", soft_wrap=True)
     console.print(f"  headrace run --config {config} --ds {last} --set sampling.negative_rate=0.2", soft_wrap=True)
     console.print(f"  headrace evaluate {out / 'model'} --config {config} --ds {last}", soft_wrap=True)
+    console.print(
+        f"  headrace predict {out / 'model'} --in {out / 'tables' / 'training_set'} --out scores", soft_wrap=True
+    )
     console.print("  headrace adapt mind --source <folder with MIND's behaviors.tsv and news.tsv> --out mind")
     console.print("  headrace run --config mind/mind.yaml --ds 2019-11-13   (real impressions; see docs/real-data.md)")

@@ -53,7 +53,10 @@ def train_model(
         )
     console.print(render_training(result))
     if result.valid is not None:
-        _page(out, {"validation": result.valid}, to=out.with_name(out.name + ".html"), console=console)
+        try:
+            _page(out, {"validation": result.valid}, to=out.with_name(out.name + ".html"), console=console)
+        except ConfigError as error:  # the model is there all the same
+            console.print(f"no page: {error.found}; {error.remedy}", soft_wrap=True)
 
 
 def evaluate_model(
