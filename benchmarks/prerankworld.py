@@ -21,9 +21,9 @@ from trainer.encode.fields import Side
 from trainer.facts import Facts
 from trainer.heads import Head
 from trainer.models import TwoTower
-from trainer.prerank import ItemVectors, Towers, prerank_rows
+from trainer.prerank import ItemVectors, prerank_rows
 from trainer.prerank.sides import encode_part, part_of
-from trainer.prerank.towers import item_vectors, tower_logits
+from trainer.prerank.towers import item_vectors, tower_logits, towers_of
 from trainer.published import FeatureSpec
 from trainer.scoring import score_batch
 from trainer.tasks import ANY, WATCHED, Plan
@@ -35,7 +35,6 @@ _IDS = ("item_id", "user_id", "author_id")
 _REQUESTS = 4  # of a size: a contender that meets one request again and again would find its rows in the cache
 _BATCH = 16384
 _BLOCK = 1024  # rows that the full ranker takes at once, as the towers do: faster than all of 10,000
-_SIDES: tuple[tuple[Side, ...], ...] = (("item",), ("user",), ("user", "cross"))
 Encoded = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids (B, F), dense (B, N), item_id (B,)
 
 
@@ -83,7 +82,7 @@ class PrerankWorld:
     def __init__(self, models: dict[str, Checkpoint], scale: Scale) -> None:
         self.models, self.rng = models, np.random.default_rng(SEED)
         self.order = [feature.name for feature in _features()]
-        self.towers = {kind: _towers(kind, models[kind]) for kind in TOWERS}
+        self.towers = {kind: towers_of(models[kind], version=kind) for kind in TOWERS}
         self.ids = self.rng.permutation(np.unique(self.rng.integers(0, 2**62, scale.items)))
         encoder = models[FULL].encoder
         self.columns = {side: part_of(encoder, side).encoder.columns[:-1] for side in get_args(Side)}
@@ -144,9 +143,10 @@ class PrerankWorld:
         start, _, size = how.partition("-")
         if start == "network":
             return [partial(self.network, kind, encoded) for encoded in self.encoded[int(size)]]
-        needed = [*self.columns["user"], *self.columns["cross"], "item_id", "feature_states"]
         rows = self.rows[int(size)]
-        return [partial(self.from_rows, kind, made if kind == FULL else made.select(needed)) for made in rows]
+        if kind != FULL:
+            rows = [made.select(["item_id", *self.towers[kind].request.encoder.columns]) for made in rows]
+        return [partial(self.from_rows, kind, made) for made in rows]
 
     def agrees(self, kind: str) -> bool:
         """Whether vectors and the user's one run give what the whole model gives."""
@@ -175,11 +175,6 @@ class PrerankWorld:
             fused_score(checkpoint.after, final, columns={}, requests=None, weights=None)
             seconds.append(time.process_time() - begin)
         return float(np.median(seconds)) * 1e6
-
-
-def _towers(kind: str, checkpoint: Checkpoint) -> Towers:
-    item, user, request = (part_of(checkpoint.encoder, *sides) for sides in _SIDES)
-    return Towers(checkpoint, kind, item, user, request)
 
 
 def _cells(rng: np.random.Generator, kind: str, rows: int) -> pa.Array:

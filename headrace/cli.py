@@ -29,6 +29,7 @@ from headrace.cli_options import (
     settings_of,
     without_accept,
 )
+from headrace.cli_prerank import add_prerank_commands
 from headrace.errors import HeadraceError
 
 __all__ = ["app", "main"]
@@ -161,6 +162,7 @@ def adapt(
 
 
 add_model_commands(app)
+add_prerank_commands(app)
 
 
 class _Format(StrEnum):

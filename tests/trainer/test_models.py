@@ -188,6 +188,12 @@ def test_a_model_without_fields_or_without_numbers_still_scores(kind: str) -> No
     assert no_numbers(ids, dense[:, :0]).shape == (11, 3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_rows_have_no_logits(kind: str) -> None:
+    ids, dense = _inputs()
+    assert _model(kind)(ids[:0], dense[:0]).shape == (0, 3)
+
+
 def test_no_head_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="0 heads"):
         build_model(SHAPE, heads=0, config=SMALL)

@@ -199,6 +199,17 @@ def test_forgotten_gradients_move_nothing() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("rule", ["rowwise_adagrad", "adam"])
+def test_a_model_without_fields_learns_from_its_numbers(rule: str) -> None:
+    config = _config(embedding_optimiser=rule)
+    model = build_model(Shape(1, 0, 2, (), ("user",) * 2), heads=2, config=config)
+    optimiser, before = Optimisers(model, config), model.state_dict()["first.weight"].clone()
+    optimiser.zero_grad()
+    model(torch.empty(4, 0, dtype=torch.long), torch.ones(4, 2)).sum().backward()
+    optimiser.step()
+    assert not torch.equal(model.state_dict()["first.weight"], before)
+
+
 def _trained(rule: str, *, steps: int, cut: int | None) -> dict[str, Tensor]:
     torch.manual_seed(0)
     config = _config(embedding_optimiser=rule, warmup_steps=4, clip_norm=0.5)

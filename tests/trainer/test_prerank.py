@@ -44,6 +44,7 @@ def _many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.prerank.towers._BLOCK", 16)
     monkeypatch.setattr("trainer.prerank.streams._BATCH", 50)
     monkeypatch.setattr("trainer.prerank.latest._PENDING", 30)
+    monkeypatch.setattr("trainer.prerank.scoring._TOGETHER", 70)
 
 
 def _ready(path: Path, source: str, folder: Path):  # type: ignore[no-untyped-def]
@@ -75,7 +76,8 @@ def test_a_file_gets_the_columns_that_predict_writes(
 ) -> None:
     rows = with_latest_items(day_rows(trained.days[2]))
     pq.write_table(rows, tmp_path / "in.parquet")
-    pq.write_table(rows.drop_columns(["author_id", "item_quality"]), tmp_path / "narrow.parquet")
+    unread = ["author_id", "item_quality", *(["scene", "context_hour"] if kind == "two_tower" else [])]
+    pq.write_table(rows.drop_columns(unread), tmp_path / "narrow.parquet")
     export_items(towers[kind], out=str(tmp_path / "items"), source=str(tmp_path / "in.parquet"))
     predict(towers[kind], source=str(tmp_path / "in.parquet"), out=str(tmp_path / "whole.parquet"))
     found = prerank(
@@ -93,7 +95,7 @@ def test_a_file_gets_the_columns_that_predict_writes(
 
 
 def test_a_request_runs_the_users_tower_once_unless_its_rows_disagree(
-    towers: dict[str, Path], trained: Trained, tmp_path: Path
+    towers: dict[str, Path], trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = day_rows(trained.days[2])
     pq.write_table(rows, tmp_path / "in.parquet")
@@ -111,6 +113,11 @@ def test_a_request_runs_the_users_tower_once_unless_its_rows_disagree(
     rows = rows.set_column(rows.column_names.index("user_age"), "user_age", pa.array(ages, pa.int32()))
     found = prerank_rows(opened, vectors, rows=rows, state_order=order, counts=odd)
     assert (agreed.users, odd.users) == (1, 2)
+    pq.write_table(rows, tmp_path / "odd.parquet")
+    monkeypatch.setattr("trainer.prerank.scoring._TOGETHER", 10_000)  # batches of 50 rows are put together
+    vectors_at, source, out = (str(tmp_path / f"{name}.parquet") for name in ("vectors", "odd", "out"))
+    said = prerank(towers["three_tower"], items=vectors_at, source=source, out=out)
+    assert said.counts.users == 2
     np.testing.assert_allclose(found, whole_model(towers["three_tower"], with_latest_items(rows)), atol=1e-6, rtol=1e-6)
 
 

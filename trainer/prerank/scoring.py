@@ -23,6 +23,8 @@ from trainer.scoretables import KEYS, check_free, score_table, write_batches
 
 __all__ = ["Counts", "Preranked", "prerank", "prerank_rows"]
 
+_TOGETHER = 8192  # rows at least: a request that is spread over small files still is one
+
 
 @dataclass
 class Counts:
@@ -115,15 +117,17 @@ def _measured(towers: Towers) -> list[str]:
 
 
 def _pieces(checkpoint: Checkpoint, stream: Stream, columns: Sequence[str]) -> Iterator[tuple[pa.Table, list[str]]]:
-    """Batches; all rows at once where the fusion ranks the rows of a request among each other."""
-    fusion = checkpoint.after.fusion
-    read = ((batch.rows, batch.state_order) for batch in stream.read(columns) if batch.rows.num_rows)
-    if fusion is None or fusion.form != "rank":
-        yield from read
-        return
-    parts = list(read)
-    if parts:
-        yield pa.concat_tables([rows for rows, _ in parts]).combine_chunks(), parts[0][1]
+    """Rows of small files put together; all rows at once where the fusion ranks those of a request among each other."""
+    whole = checkpoint.after.fusion is not None and checkpoint.after.fusion.form == "rank"
+    parts: list[pa.Table] = []
+    order: list[str] = []
+    for rows, order, _ in stream.read(columns):
+        parts.append(rows)
+        if not whole and sum(map(len, parts)) >= _TOGETHER:
+            yield pa.concat_tables(parts).combine_chunks(), order
+            parts = []
+    if sum(map(len, parts)):
+        yield pa.concat_tables(parts).combine_chunks(), order
 
 
 def prerank_rows(

@@ -19,7 +19,7 @@ from trainer.device import device_of
 from trainer.models import ThreeTower, TwoTower
 from trainer.prerank.sides import Part, part_of
 
-__all__ = ["Towers", "item_vectors", "open_towers", "tower_logits"]
+__all__ = ["Towers", "item_vectors", "open_towers", "tower_logits", "towers_of"]
 
 _BLOCK = 1024  # rows: what is worked on stays in the cache
 Ids = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ class Towers:
     user : Part
         Columns that a user's vector is made of.
     request : Part
-        Columns of the user, and those of both or of the request: what has to be there when a request is scored.
+        What has to be there when a request is scored: columns of the user, and for three towers the cross columns.
     """
 
     checkpoint: Checkpoint
@@ -86,8 +86,15 @@ def open_towers(path: Path) -> Towers:
             remedy="train one for pre-ranking: headrace train ... --set train.model=three_tower",
         )
     loaded.model.to(device_of(loaded.config))
-    sides = part_of(loaded.encoder, "item"), part_of(loaded.encoder, "user"), part_of(loaded.encoder, "user", "cross")
-    return Towers(loaded, version, *sides)
+    return towers_of(loaded, version=version)
+
+
+def towers_of(checkpoint: Checkpoint, *, version: str) -> Towers:
+    """A checkpoint of a two- or three-tower model, taken apart."""
+    encoder = checkpoint.encoder
+    user = part_of(encoder, "user")
+    request = user if isinstance(checkpoint.model, TwoTower) else part_of(encoder, "user", "cross")
+    return Towers(checkpoint, version, part_of(encoder, "item"), user, request)
 
 
 def _version(path: Path) -> str:
