@@ -37,7 +37,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=PACKAGES,
-    package_data={"conf": ["*.yaml"], "reports": ["templates/*", "static/*"], "trainer.report": ["templates/*", "static/*"]},
+    package_data={
+        "conf": ["*.yaml"],
+        "reports": ["templates/*", "static/*"],
+        "trainer.report": ["templates/*", "static/*"],
+    },
     install_requires=[
         # Spark and Delta move together: delta-spark names the Spark minor it is built for.
         # Great Expectations imports Spark Connect where it finds pyspark, and ends the process without it.

@@ -96,7 +96,7 @@ class PrerankWorld:
     def _made(self, side: str, rows: int) -> pa.Table:
         kinds = {feature.name: feature.type for feature in _features()} | dict.fromkeys(_IDS, "id")
         names = sorted(self.columns[side], key=lambda name: name != "item_id")
-        return pa.table({name: _cells(self.rng, kinds[name], rows) for name in names})
+        return pa.table({name: _cells(self.rng, kinds[name], rows=rows) for name in names})
 
     def _request(self, size: int) -> pa.Table:
         """One user, `size` different items of the catalogue, and cross columns of each pair."""
@@ -115,7 +115,7 @@ class PrerankWorld:
         for start in range(0, len(self.ids), _BATCH):
             rows = self.catalogue.slice(start, _BATCH)
             rows = rows.append_column("feature_states", _states(len(rows), len(self.order)))
-            made.append(item_vectors(towers, *encode_part(towers.item, rows, state_order=self.order)))
+            made.append(item_vectors(towers, encode_part(towers.item, rows, state_order=self.order)))
         return np.concatenate(made)
 
     def network(self, kind: str, encoded: Encoded) -> np.ndarray:
@@ -128,7 +128,7 @@ class PrerankWorld:
         one, of = np.zeros(1, dtype=np.int64), np.zeros(len(ids), dtype=np.int64)
         places = vectors.places(items)
         return tower_logits(
-            self.towers[kind], ids, dense, items=lambda part: vectors.take(places[part]), first=one, user_of=of
+            self.towers[kind], (ids, dense), items=lambda part: vectors.take(places[part]), first=one, user_of=of
         )
 
     def from_rows(self, kind: str, rows: pa.Table) -> np.ndarray:
@@ -177,7 +177,7 @@ class PrerankWorld:
         return float(np.median(seconds)) * 1e6
 
 
-def _cells(rng: np.random.Generator, kind: str, rows: int) -> pa.Array:
+def _cells(rng: np.random.Generator, kind: str, *, rows: int) -> pa.Array:
     if kind == "id":
         return pa.array(rng.integers(0, 2**62, rows))
     if kind == "string":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
     from trainer.scoring import Progress as Report
 
-__all__ = ["evaluate_model", "predict_rows", "train_model"]
+__all__ = ["evaluate_model", "predict_rows", "shown_progress", "train_model"]
 
 
 def train_model(
@@ -40,7 +40,7 @@ def train_model(
     count = days or config.train.days
     chosen = list(day_range(ds - timedelta(days=count - 1), ds))
     valid = chosen.pop() if len(chosen) >= 3 else None
-    with _progress(console) as report, open_log(log, tensorboard=tensorboard) as told:
+    with shown_progress(console) as report, open_log(log, tensorboard=tensorboard) as told:
         result = train(
             config.root,
             days=chosen,
@@ -75,7 +75,7 @@ def evaluate_model(
     from trainer.render import render_evaluation
 
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
-    with _progress(console) as report:
+    with shown_progress(console) as report:
         found = evaluate(checkpoint, root=config.root, days=chosen, split=split, truth=truth, progress=report)
     console.print(render_evaluation(found))
     if page is not None:
@@ -87,7 +87,7 @@ def predict_rows(checkpoint: Path, *, source: str, out: str, console: Console) -
     from trainer.predict import predict
     from trainer.render import render_prediction
 
-    with _progress(console) as report:
+    with shown_progress(console) as report:
         found = predict(
             checkpoint, source=source, out=out, progress=lambda done, total: report("predict", done, total, "")
         )
@@ -111,7 +111,8 @@ def _page(checkpoint: Path, evaluations: "Mapping[str, Evaluation]", *, to: Path
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator["Report"]:
+def shown_progress(console: Console) -> Iterator["Report"]:
+    """Bars of stages and their rows/s for as long as the work goes on; in a pipe or a log one line a stage."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks: dict[str, object] = {}

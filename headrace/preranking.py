@@ -9,7 +9,7 @@ from rich.console import Console
 from headrace.config import Config
 from headrace.days import day_range
 from headrace.errors import ConfigError
-from headrace.modelling import _progress
+from headrace.modelling import shown_progress
 
 __all__ = ["compare_rankers", "export_vectors", "rank_candidates"]
 
@@ -29,7 +29,7 @@ def export_vectors(
             remedy="name the day: --ds YYYY-MM-DD",
         )
     chosen = [] if ds is None else list(day_range(ds - timedelta(days=days - 1), ds))
-    with _progress(console) as report:
+    with shown_progress(console) as report:
         found = export_items(
             checkpoint,
             out=out,
@@ -46,7 +46,7 @@ def rank_candidates(checkpoint: Path, *, items: str, source: str, out: str, cons
     from trainer.prerank import prerank
     from trainer.prerank.render import render_preranked
 
-    with _progress(console) as report:
+    with shown_progress(console) as report:
         found = prerank(
             checkpoint,
             items=items,
@@ -75,7 +75,7 @@ def compare_rankers(
     from trainer.prerank.render import render_recall
 
     ranker, preranker = checkpoints
-    with _progress(console) as report:
+    with shown_progress(console) as report:
         if pool is None:
             found = recall_shown(
                 ranker, preranker, root=config.root, days=[ds], top=top, keep=keep, by=by, progress=report

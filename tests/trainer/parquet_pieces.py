@@ -38,7 +38,10 @@ def _read(piece: Piece) -> pa.Table:
 
 
 def _convert(rows: pa.Table, piece: Piece) -> Mapping[str, npt.NDArray]:
-    return {"row": rows["row"].to_numpy(), "wide": np.stack([rows["row"].to_numpy(), rows["square"].to_numpy()], axis=1)}
+    return {
+        "row": rows["row"].to_numpy(),
+        "wide": np.stack([rows["row"].to_numpy(), rows["square"].to_numpy()], axis=1),
+    }
 
 
 def loader_of(pieces: Sequence[Piece], *, workers: int = 0, batch_size: int = 16, window_rows: int = 160) -> Loader:

@@ -110,7 +110,7 @@ def test_pools_are_scored_with_the_items_latest_columns_and_all_else_of_the_requ
     requests, items = rows.slice(0, 3), rows.slice(100, 40)
     pools = np.array([[1, 5, 39], [0, 2, 3], [7, 8, 9]])
     drawn = pools_module._Drawn(requests, items, loaded.history["state_order"])
-    found = pools_module._pool_scores(loaded, drawn, pools, by="click")
+    found = pools_module._pool_scores(loaded, drawn, pools=pools, by="click")
     chosen = spliced(requests.take(pa.array(np.repeat([0, 1, 2], 3))), items.take(pa.array(pools.reshape(-1))))
     ids, dense = encode(loaded.encoder, chosen, state_order=loaded.history["state_order"])
     _, wanted = corrected(loaded.plan, loaded.after, logits=score_batch(loaded, {"ids": ids, "dense": dense}))
@@ -139,6 +139,11 @@ def test_recall_needs_something_that_both_are_ordered_by_and_enough_items(traine
         recall_in_pools(trained.out, trained.out, root=trained.root, ds=day, top=1, keep=[1], pool=9, by="smile")
     with pytest.raises(InputError, match="at least 5000"):
         recall_in_pools(trained.out, trained.out, root=trained.root, ds=day, top=1, keep=[1], pool=5000)
+
+
+def test_a_pool_that_is_kept_whole_is_refused(trained: Trained) -> None:
+    with pytest.raises(ConfigError, match="9 kept of a pool of 9"):
+        recall_in_pools(trained.out, trained.out, root=trained.root, ds=trained.days[2], top=1, keep=[9], pool=9)
 
 
 def test_the_commands_export_rank_and_compare(trained: Trained, towers: dict[str, Path], tmp_path: Path) -> None:

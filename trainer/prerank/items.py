@@ -131,7 +131,7 @@ def export_items(
     if not len(places):
         raise InputError(stream.name, found="no rows", wanted="at least one item", remedy="name other rows")
     only = f"version = '{towers.version}'" if not out.endswith(".parquet") and DeltaTable.is_deltatable(out) else None
-    batches = _vectors(towers, stream, places, progress=progress)
+    batches = _vectors(towers, stream, places=places, progress=progress)
     write_batches(batches, out, schema=_schema(towers.width), partition="version", only=only)
     return Exported(out, len(places), towers.width, towers.version, stream.rows)
 
@@ -172,21 +172,21 @@ def latest_items(
 
 
 def _vectors(
-    towers: Towers, stream: Stream, places: npt.NDArray[np.int64], *, progress: Progress | None
+    towers: Towers, stream: Stream, *, places: npt.NDArray[np.int64], progress: Progress | None
 ) -> Iterator[pa.RecordBatch]:
     """Rows of the table, for the rows of the stream at `places`."""
     columns = [*dict.fromkeys(["item_id", *towers.item.encoder.columns, *(["ds"] if "ds" in stream.present else [])])]
     done, schema = 0, _schema(towers.width)
     for rows, order, ds in picked(stream, places, columns=columns):
-        ids, dense = encode_part(towers.item, rows, state_order=order)
-        flat = pa.array(item_vectors(towers, ids, dense).reshape(-1))
+        ids = item_ids(rows, name=stream.name)
+        flat = pa.array(item_vectors(towers, encode_part(towers.item, rows, state_order=order)).reshape(-1))
         day = (
             column(rows, "ds").cast(pa.date32())
             if "ds" in rows.column_names
             else pa.array([ds] * len(ids), pa.date32())
         )
         made = {
-            "item_id": item_ids(rows, name=stream.name),
+            "item_id": ids,
             "version": pa.array([towers.version] * len(ids)),
             "ds": day,
             "vector": pa.FixedSizeListArray.from_arrays(flat, towers.width),

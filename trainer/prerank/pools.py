@@ -79,7 +79,9 @@ def recall_shown(
         scored = score_days(model, root=root, days=chosen, pieces=pieces, progress=progress, stage=stage)
         requests = scored.requests
         _, final = corrected(model.plan, model.after, logits=scored.logits)
-        found.append(_ordered(model, final, orders, columns=scored.columns, requests=requests, weights=scored.weight))
+        found.append(
+            _ordered(model, final, by=orders, columns=scored.columns, requests=requests, weights=scored.weight)
+        )
     return recall_of(found[0], found[1], requests=requests, top=top, keep=keep, by=orders)
 
 
@@ -116,7 +118,22 @@ def recall_in_pools(
     InputError
         The day or a checkpoint cannot be used, or the day has fewer items than P.
     """
-    largest = checked_keep(top, keep)[-1]
+    _check_pool(pool, checked_keep(top, keep)[-1])
+    models = [_loaded(path) for path in (ranker, preranker)]
+    orders = _orders(models, by)
+    rng = np.random.default_rng(seed)
+    drawn = _drawn(published_stream(root, [ds], checkpoints=models), models, requests=requests, rng=rng)
+    pools = _pools(drawn, pool, rng=rng)
+    found = []
+    for model, stage in zip(models, _STAGES, strict=True):
+        found.append(_pool_scores(model, drawn, pools=pools, by=orders))
+        if progress:
+            progress(stage, len(pools), len(pools), "")
+    codes = np.repeat(np.arange(len(pools)), pool)
+    return recall_of(found[0], found[1], requests=codes, top=top, keep=keep, by=orders)
+
+
+def _check_pool(pool: int, largest: int) -> None:
     if pool <= largest:
         raise ConfigError(
             "recall",
@@ -124,23 +141,6 @@ def recall_in_pools(
             wanted="fewer than all",
             remedy="change --keep or --pool",
         )
-    models = [_loaded(path) for path in (ranker, preranker)]
-    orders = _orders(models, by)
-    rng = np.random.default_rng(seed)
-    drawn = _drawn(published_stream(root, [ds], checkpoints=models), models, requests=requests, rng=rng)
-    items = drawn.items.num_rows
-    if items < pool:
-        raise InputError(
-            f"items of {ds}", found=f"{items}", wanted=f"at least {pool}, a pool", remedy="name another day, or --pool"
-        )
-    pools = np.stack([rng.choice(items, pool, replace=False) for _ in range(drawn.requests.num_rows)])  # (R, P)
-    found = []
-    for model, stage in zip(models, _STAGES, strict=True):
-        found.append(_pool_scores(model, drawn, pools, by=orders))
-        if progress:
-            progress(stage, len(pools), len(pools), "")
-    codes = np.repeat(np.arange(len(pools)), pool)
-    return recall_of(found[0], found[1], requests=codes, top=top, keep=keep, by=orders)
 
 
 def _loaded(path: Path) -> Checkpoint:
@@ -166,8 +166,8 @@ def _orders(models: Sequence[Checkpoint], by: str | None) -> str:
 def _ordered(
     model: Checkpoint,
     final: Outputs,
-    by: str,
     *,
+    by: str,
     columns: dict[str, npt.NDArray[np.float64]],
     requests: npt.NDArray,
     weights: npt.NDArray | None = None,
@@ -205,7 +205,20 @@ def _drawn(stream: Stream, models: Sequence[Checkpoint], *, requests: int, rng: 
     return _Drawn(found[0], found[1], order)
 
 
-def _pool_scores(model: Checkpoint, drawn: _Drawn, pools: npt.NDArray[np.int64], *, by: str) -> npt.NDArray[np.float64]:
+def _pools(drawn: _Drawn, pool: int, *, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Places of each request's items, (R, P)."""
+    items = drawn.items.num_rows
+    if items < pool:
+        raise InputError(
+            "items of the day",
+            found=f"{items}",
+            wanted=f"at least {pool}, a pool",
+            remedy="name another day, or --pool",
+        )
+    return np.stack([rng.choice(items, pool, replace=False) for _ in range(drawn.requests.num_rows)])
+
+
+def _pool_scores(model: Checkpoint, drawn: _Drawn, *, pools: npt.NDArray[np.int64], by: str) -> npt.NDArray[np.float64]:
     """Scores (R P,) of each request's pool."""
     encoder = model.encoder
     of_request, of_item = (
@@ -229,7 +242,7 @@ def _pool_scores(model: Checkpoint, drawn: _Drawn, pools: npt.NDArray[np.int64],
             (drawn.items, pools.reshape(-1)) if _of_item(name, encoder.sides.get(name)) else (drawn.requests, rows)
         )
         columns[name] = floats(column(whose, name), name=name)[at]
-    return _ordered(model, final, by, columns=columns, requests=rows)
+    return _ordered(model, final, by=by, columns=columns, requests=rows)
 
 
 def _of_item(name: str, side: str | None) -> bool:

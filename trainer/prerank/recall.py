@@ -126,16 +126,20 @@ def recall_of(
         )
     best = top_shares(ranker, requests=code, top=top)
     kept = tuple(
-        _kept(m, np.bincount(code, best * top_shares(preranker, requests=code, top=m)) / top, sizes, counted)
+        _kept(
+            m,
+            np.bincount(code, best * top_shares(preranker, requests=code, top=m))[counted] / top,
+            sizes=sizes[counted],
+        )
         for m in wanted
     )
     return Recall(top, by, int(counted.sum()), int((~counted).sum()), float(sizes[counted].mean()), kept)
 
 
-def _kept(keep: int, recall: Floats, sizes: npt.NDArray, counted: npt.NDArray[np.bool_]) -> Kept:
-    found = recall[counted]
-    mean, half = float(found.mean()), float("nan")
-    if len(found) > 1:
-        half = _NORMAL_95 * float(found.std(ddof=1)) / len(found) ** 0.5
+def _kept(keep: int, recall: Floats, *, sizes: npt.NDArray) -> Kept:
+    """Of requests (R,) with `sizes` candidates."""
+    mean, half = float(recall.mean()), float("nan")
+    if len(recall) > 1:
+        half = _NORMAL_95 * float(recall.std(ddof=1)) / len(recall) ** 0.5
     low, high = np.clip([mean - half, mean + half], 0.0, 1.0)
-    return Kept(keep, mean, float(low), float(high), float((keep / sizes[counted]).mean()))
+    return Kept(keep, mean, float(low), float(high), float((keep / sizes).mean()))

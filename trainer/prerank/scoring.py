@@ -85,7 +85,7 @@ def prerank(
     counts = Counts()
 
     def scored() -> Iterator[pa.RecordBatch]:
-        for rows, order in _pieces(towers.checkpoint, stream, columns):
+        for rows, order in _pieces(towers.checkpoint, stream, columns=columns):
             logits = prerank_rows(towers, vectors, rows=rows, state_order=order, counts=counts)
             yield from score_table(towers.checkpoint, rows, logits=logits).to_batches()
             if progress:
@@ -116,7 +116,7 @@ def _measured(towers: Towers) -> list[str]:
     return [name for name in towers.item.encoder.columns if name != "feature_states"]
 
 
-def _pieces(checkpoint: Checkpoint, stream: Stream, columns: Sequence[str]) -> Iterator[tuple[pa.Table, list[str]]]:
+def _pieces(checkpoint: Checkpoint, stream: Stream, *, columns: Sequence[str]) -> Iterator[tuple[pa.Table, list[str]]]:
     """Rows of small files put together; all rows at once where the fusion ranks those of a request among each other."""
     whole = checkpoint.after.fusion is not None and checkpoint.after.fusion.form == "rank"
     parts: list[pa.Table] = []
@@ -163,7 +163,7 @@ def prerank_rows(
     if len(lost):
         own = rows.take(pa.array(lost))
         _refuse_lost(towers, own, lost=asked[lost])
-        made = item_vectors(towers, *encode_part(towers.item, own, state_order=state_order))
+        made = item_vectors(towers, encode_part(towers.item, own, state_order=state_order))
 
     def items(part: slice) -> npt.NDArray[np.float32]:
         found = vectors.take(places[part])  # (b, K)
@@ -176,7 +176,7 @@ def prerank_rows(
         counts.rows += len(asked)
         counts.computed += len(lost)
         counts.users += len(first)
-    return tower_logits(towers, ids, dense, items=items, first=first, user_of=user_of)
+    return tower_logits(towers, (ids, dense), items=items, first=first, user_of=user_of)
 
 
 def _users(

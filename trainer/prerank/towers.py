@@ -59,7 +59,7 @@ class Towers:
     def width(self) -> int:
         """K."""
         fields, dense = self.item.shape
-        return item_vectors(self, np.zeros((1, fields), np.int64), np.zeros((1, dense), np.float32)).shape[1]
+        return item_vectors(self, (np.zeros((1, fields), np.int64), np.zeros((1, dense), np.float32))).shape[1]
 
 
 def open_towers(path: Path) -> Towers:
@@ -105,28 +105,29 @@ def _version(path: Path) -> str:
         return ""
 
 
-def item_vectors(towers: Towers, ids: Ids, dense: Floats) -> Floats:
+def item_vectors(towers: Towers, inputs: tuple[Ids, Floats]) -> Floats:
     """(B, K) from ids (B, F) and dense (B, N); only the item's columns are looked at."""
     with torch.inference_mode():
-        return towers.model.item_vector(*_placed(towers, ids, dense)).float().cpu().numpy()
+        return towers.model.item_vector(*_placed(towers, inputs)).float().cpu().numpy()
 
 
 def tower_logits(
-    towers: Towers, ids: Ids, dense: Floats, *, items: Callable[[slice], Floats], first: Ids, user_of: Ids
+    towers: Towers, inputs: tuple[Ids, Floats], *, items: Callable[[slice], Floats], first: Ids, user_of: Ids
 ) -> Floats:
     """Logits (B, T) of rows whose items' vectors are known, block by block.
 
     Parameters
     ----------
-    ids, dense : (B, F), (B, N)
+    inputs : ids (B, F) and dense (B, N)
         Only the columns of the user, in the rows `first`, and the cross columns are looked at.
     items : callable (slice of b rows) -> their items' vectors (b, K)
     first : (G,) a row of each user
     user_of : (B,) places in `first`
     """
+    ids, dense = inputs
     found = [np.empty((0, towers.model.heads), dtype=np.float32)]
     with torch.inference_mode():
-        users = towers.model.user_vector(*_placed(towers, ids[first], dense[first]))  # (G, ...)
+        users = towers.model.user_vector(*_placed(towers, (ids[first], dense[first])))  # (G, ...)
         for start in range(0, len(ids), _BLOCK):
             part = slice(start, start + _BLOCK)
             own = user_of[part]
@@ -136,13 +137,14 @@ def tower_logits(
                 mine = users.index_select(0, torch.from_numpy(own).to(users.device))  # (b, ...)
             vectors = torch.from_numpy(items(part)).to(users.device)
             if isinstance(towers.model, ThreeTower):
-                logits = towers.model.score(mine, vectors, *_placed(towers, ids[part], dense[part]))
+                logits = towers.model.score(mine, vectors, *_placed(towers, (ids[part], dense[part])))
             else:
                 logits = towers.model.score(mine, vectors)
             found.append(logits.float().cpu().numpy())
     return np.concatenate(found)
 
 
-def _placed(towers: Towers, ids: Ids, dense: Floats) -> tuple[torch.Tensor, torch.Tensor]:
+def _placed(towers: Towers, inputs: tuple[Ids, Floats]) -> tuple[torch.Tensor, torch.Tensor]:
     device = next(towers.model.parameters()).device
-    return torch.from_numpy(ids).to(device), torch.from_numpy(dense).to(device)
+    ids, dense = (torch.from_numpy(part).to(device) for part in inputs)
+    return ids, dense
