@@ -86,7 +86,7 @@ def test_a_job_runs_as_a_script_whose_folder_hides_packages_of_the_same_name(ste
         ["simulate"],
         ["adapt"],
         ["train"],
-        ["evaluate"],
+        *[[n] for n in ("evaluate", "predict", "export", "rank", "recall")],
         ["report"],
         ["demo"],
         *[[n] for n in ("status", "delays", "gates", "manifest", "rebuild", "unpublish", "prune", "verify")],
