@@ -168,3 +168,33 @@ def test_durations_have_one_name():
 def test_a_business_day_starts_at_its_first_instant(zone, day, start, hours):
     assert f"{day_start(day, zone):%Y-%m-%d %H:%M}" == start
     assert (day_end(day, zone) - day_start(day, zone)).total_seconds() == hours * 3600
+
+
+def test_a_fusion_is_one_thing_and_not_mixed_with_the_shipped_one(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "extends: base.yaml\ntrain: {fusion: {form: power, inputs: {click: {exponent: 1}, like: {exponent: 2}}}}\n"
+    )
+    fusion = load_config(tmp_path / "c.yaml").train.fusion
+    assert fusion is not None and fusion.form == "power" and list(fusion.inputs) == ["click", "like"]
+    changed = load_config(settings=["train.fusion.inputs.like.weight=5"]).train.fusion
+    assert (
+        changed is not None
+        and changed.form == "click_times"
+        and changed.inputs["like"].weight == 5
+        and "share" in changed.inputs
+    )
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "learning_rate=.inf",
+        "clip_norm=.inf",
+        "embedding_dim=100000000",
+        "hash_buckets=1000000000000",
+        "heads.weights={nope: 2}",
+    ],
+)
+def test_numbers_that_no_model_can_have_are_refused(setting):
+    with pytest.raises(ConfigError, match="train"):
+        load_config(settings=[f"train.{setting}"])

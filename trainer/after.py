@@ -3,7 +3,7 @@
 logits (N, T) --estimates--> raw --rates undone--> --on top--> final --f(duration), fusion--> one score
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,19 +66,19 @@ def corrected(plan: Plan, after: After, *, logits: npt.NDArray) -> tuple[Outputs
     return raw, final | {name: apply_on_top(fitted, final[name]) for name, fitted in after.on_top.items()}
 
 
-def usable_fusion(plan: Plan, fusion: Fusion | None) -> tuple[Fusion | None, str]:
-    """The fusion without the heads that these days could not teach, and what to say of it.
+def usable_fusion(plan: Plan, fusion: Fusion | None, *, heads: Collection[str]) -> tuple[Fusion | None, str]:
+    """The fusion without those of `heads` that the model has not, and what to say of it.
 
     None where nothing is left to be put together: the head that multiplies is missing, or there are no terms.
     """
     if fusion is None:
         return None, "no fusion is declared"
-    kept = {name: given for name, given in fusion.inputs.items() if name not in plan.dropped}
+    kept = {name: given for name, given in fusion.inputs.items() if name in plan.outputs or name not in heads}
     gone = [name for name in fusion.inputs if name not in kept]
     click = click_of(fusion)
     if not kept or (click is not None and (click in gone or len(kept) < 2)):
-        return None, f"no fusion: {', '.join(gone)} could not be trained"
-    said = f"fusion without {', '.join(gone)}, which could not be trained" if gone else ""
+        return None, f"no fusion: {', '.join(gone)}: the model has no such head"
+    said = f"fusion without {', '.join(gone)}, which the model has not" if gone else ""
     return fusion.model_copy(update={"inputs": kept}), said
 
 

@@ -5,6 +5,7 @@ A run that was cut off leaves the same two files, and state.pt with what it need
 Written beside its place and renamed into it, so that a reader sees the old one, the new one, or none, but never half.
 """
 
+import glob
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises for a file that is none of its own; nothing is unpickled
 from typing import Any
 
 import torch
@@ -36,11 +38,13 @@ __all__ = [
     "fresh_model",
     "load_checkpoint",
     "packed",
+    "recover_folder",
     "refuse_foreign_folder",
     "write_checkpoint",
 ]
 
 FORMAT = 2
+_FILES = {"weights.pt", "checkpoint.json", "state.pt"}
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,16 @@ def refuse_foreign_folder(out: Path) -> None:
             wanted="a new folder, or an older checkpoint to replace",
             remedy="name another folder, or move this one away",
         )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise ConfigError(
+            str(out),
+            found=f"a place that cannot be written ({error.strerror})",
+            wanted="a folder",
+            remedy="name another",
+        ) from None
 
 
 def write_checkpoint(checkpoint: Checkpoint, out: Path, *, beside: Mapping[str, bytes] | None = None) -> None:
@@ -118,7 +132,7 @@ def write_checkpoint(checkpoint: Checkpoint, out: Path, *, beside: Mapping[str, 
     `beside` names more files and their content.
     """
     refuse_foreign_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    recover_folder(out)
     content = packed(checkpoint.model.state_dict())
     text = json.dumps(_described(checkpoint, hashlib.sha256(content).hexdigest()), indent=1, allow_nan=False)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -131,6 +145,17 @@ def write_checkpoint(checkpoint: Checkpoint, out: Path, *, beside: Mapping[str, 
         _swap(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def recover_folder(out: Path) -> None:
+    """Put right what a killed process left of `out`: bring back one that was moved aside, remove half-written ones."""
+    for old in sorted(out.parent.glob(f".{glob.escape(out.name)}-????????*")):
+        if not {path.name for path in old.iterdir()} <= _FILES:
+            continue  # somebody else's
+        if old.name.endswith("-old") and not out.exists():
+            old.rename(out)
+        else:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def packed(values: Mapping[str, Any]) -> bytes:
@@ -196,7 +221,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if hashlib.sha256(content).hexdigest() != described["weights_sha256"]:
             raise ValueError("weights.pt is not the file that checkpoint.json describes")
         return _rebuilt(described, torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, UnpicklingError) as error:
         raise InputError(
             f"checkpoint {path}",
             found=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",

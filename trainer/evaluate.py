@@ -13,9 +13,10 @@ from trainer.encode import schema_changes
 from trainer.fitting import training_pieces
 from trainer.published import PublishedDay, find_days
 from trainer.reporting import FusedReport, TaskReport, WatchReport, report_fused, report_tasks, report_watch
+from trainer.rowchecks import check_rows
 from trainer.rows import Piece, day_columns, split_pieces
 from trainer.scoring import Progress, Scored, score_days
-from trainer.tasks import ANY, Plan
+from trainer.tasks import Plan, labels_of
 
 __all__ = ["Evaluation", "check_schema", "evaluate", "judged"]
 
@@ -84,6 +85,7 @@ def evaluate(
     pieces = training_pieces(root, chosen)
     if split is not None:
         pieces = _of_split(root, pieces, split=split)
+    check_rows(root, pieces, labels=labels_of(loaded.plan))
     loaded.model.to(device_of(loaded.config))
     scored = score_days(loaded, root=root, days=chosen, pieces=pieces, truth=truth, progress=progress)
     return judged(loaded, scored, days=chosen, held_out=split not in (None, "train"))
@@ -123,10 +125,9 @@ def check_schema(checkpoint: Checkpoint, day: PublishedDay, *, root: str) -> Non
     """
     present = day_columns(root, ds=day.ds, version=day.version)
     plan = checkpoint.plan
-    labels = [head.label for head in plan.heads if head.name != ANY]
-    labels += [f"label_{a}" for a in plan.positive] if ANY in plan.names else []
+    labels = labels_of(plan)
     changed = schema_changes(checkpoint.encoder, day.features, present=present)
-    changed += [f"{name} is no column" for name in dict.fromkeys(labels) if name not in present]
+    changed += [f"{name} is no column" for name in labels if name not in present]
     if changed:
         raise InputError(
             f"training_set {day.ds}: features",

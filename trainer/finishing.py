@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from headrace.config.fusion import Fusion, TuneConfig
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, InputError
 from trainer.after import After, corrected, fusion_inputs, usable_fusion
 from trainer.checkpoint import Checkpoint
 from trainer.evaluate import Evaluation, judged
@@ -17,29 +17,31 @@ from trainer.material import Material
 from trainer.models.gates import GateStatistics
 from trainer.ontop import OnTop, fit_on_top
 from trainer.published import PublishedDay
-from trainer.rows import day_columns
 from trainer.scoring import Progress, Scored, score_days
+from trainer.tasks import WATCHED
 
 __all__ = ["finished", "with_fusion"]
 
+_NUMBERS = ("float", "double", "boolean", "tinyint", "smallint", "int", "bigint")
 _GATE_ROWS = 100_000  # looked at for what the gates do
 
 
-def with_fusion(checkpoint: Checkpoint, *, root: str, days: Sequence[PublishedDay]) -> Checkpoint:
+def with_fusion(checkpoint: Checkpoint, *, days: Sequence[PublishedDay]) -> Checkpoint:
     """The checkpoint with the declared fusion, cut to the heads that there are.
 
     Raises
     ------
     ConfigError
-        An input is neither a head nor a column of the days.
+        An input is neither a head nor a feature that is a number.
     """
     declared, plan = checkpoint.config.fusion, checkpoint.plan
-    present = set.intersection(*(day_columns(root, ds=day.ds, version=day.version) for day in days))
+    heads = [*plan.outputs, *plan.dropped, *checkpoint.labels["actions"], *WATCHED]
+    numbers = [f.name for f in days[-1].features if f.type in _NUMBERS or f.type.startswith("decimal")]
     if declared is not None:
-        check_fusion(declared, heads=[*plan.outputs, *plan.dropped], columns=present)
-    fusion, said = usable_fusion(plan, declared)
+        check_fusion(declared, heads=heads, columns=numbers)
+    fusion, said = usable_fusion(plan, declared, heads=heads)
     if checkpoint.config.tune is not None and declared is not None:
-        check_tune(checkpoint.config.tune, declared, labels=[*plan.outputs, *plan.dropped])
+        check_tune(checkpoint.config.tune, declared, labels=heads)
     history = checkpoint.history | ({"fusion": said} if said else {})
     return replace(checkpoint, after=replace(checkpoint.after, fusion=fusion), history=history)
 
@@ -49,7 +51,7 @@ def _usable_tune(checkpoint: Checkpoint, fusion: Fusion | None) -> tuple[TuneCon
     declared = checkpoint.config.tune
     if declared is None or fusion is None:
         return None, ""
-    utility = {name: worth for name, worth in declared.utility.items() if name not in checkpoint.plan.dropped}
+    utility = {name: worth for name, worth in declared.utility.items() if name in checkpoint.plan.outputs}
     if not any(utility.values()):
         return None, f"no search: the days teach none of {', '.join(declared.utility)}"
     usable = declared.model_copy(update={"utility": utility})
@@ -71,14 +73,16 @@ def finished(
     valid, pieces = material.valid_days, material.valid_pieces
     checkpoint = _with_gates(checkpoint, root=root, material=material)
     if not pieces:
-        return checkpoint, None
+        lacking = {"on_top": "nothing to validate on, so nothing is fitted on top"} if checkpoint.config.on_top else {}
+        return replace(checkpoint, history=checkpoint.history | lacking), None
     scored = score_days(checkpoint, root=root, days=valid, pieces=pieces, progress=progress, stage="finish")
-    after = replace(checkpoint.after, on_top=_on_top(checkpoint, scored))
+    on_top, left_out = _on_top(checkpoint, scored)
+    after = replace(checkpoint.after, on_top=on_top)
     search, said = _usable_tune(checkpoint, after.fusion)
     if search is not None:
         tuning = _tuned(checkpoint, after, search=search, scored=scored)
         after, said = replace(after, fusion=tuning.chosen, tuning=tuning_to_dict(tuning)), tuning.warning or ""
-    final = replace(checkpoint, after=after, history=checkpoint.history | ({"tune": said} if said else {}))
+    final = replace(checkpoint, after=after, history=checkpoint.history | ({"tune": said} if said else {}) | left_out)
     return final, judged(final, scored, days=valid, held_out=True)
 
 
@@ -102,18 +106,22 @@ def _with_gates(checkpoint: Checkpoint, *, root: str, material: Material) -> Che
     return replace(checkpoint, history=history)
 
 
-def _on_top(checkpoint: Checkpoint, scored: Scored) -> dict[str, OnTop]:
+def _on_top(checkpoint: Checkpoint, scored: Scored) -> tuple[dict[str, OnTop], dict[str, str]]:
+    """A correction of each head that is a probability; and, for the history, which could have none."""
     kind, plan = checkpoint.config.on_top, checkpoint.plan
     if kind is None:
-        return {}
+        return {}, {}
     _, final = corrected(plan, checkpoint.after, logits=scored.logits)
-    fitted = {}
+    fitted, left_out = {}, []
     for i, head in enumerate(plan.heads):
         if head.kind == "binary" and head.name in final:
             known = ~np.isnan(scored.labels[:, i])
             labels, scores, weights = scored.labels[known, i], final[head.name][known], scored.weight[known]
-            fitted[head.name] = fit_on_top(kind, labels, scores=scores, weights=weights)
-    return fitted
+            try:
+                fitted[head.name] = fit_on_top(kind, labels, scores=scores, weights=weights)
+            except InputError:  # one class: there is nothing to fit
+                left_out.append(head.name)
+    return fitted, {"on_top": f"one class on the days that validate: {', '.join(left_out)}"} if left_out else {}
 
 
 def _tuned(checkpoint: Checkpoint, after: After, *, search: TuneConfig, scored: Scored) -> Tuning:
@@ -127,5 +135,5 @@ def _tuned(checkpoint: Checkpoint, after: After, *, search: TuneConfig, scored: 
         labels=labels,
         requests=scored.requests,
         weights=scored.weight,
-        seed=checkpoint.config.seed,
+        seed=checkpoint.config.seed % 2**63,
     )

@@ -11,11 +11,12 @@ import pyarrow as pa
 from headrace.config.training import TrainConfig
 from headrace.errors import InputError
 from trainer.after import DURATION
-from trainer.columns import column, floats, integers
+from trainer.columns import column, floats
 from trainer.duration import DurationCurve, DurationFitter
 from trainer.encode import Encoder, Fitter
 from trainer.facts import Facts, Watched
 from trainer.published import PublishedDay
+from trainer.rowchecks import checked_label, checked_weights
 from trainer.rows import Piece, day_columns, day_pieces, read_piece
 from trainer.tasks import ANY, WATCHED, any_positive, label_columns
 
@@ -126,13 +127,9 @@ class _Counted:
         """Take in a batch."""
         facts = self.facts
         facts.rows += batch.num_rows
-        weight, rates = (
-            floats(column(batch, "sample_weight"), name="sample_weight"),
-            floats(column(batch, "sampling_rate"), name="sampling_rate"),
-        )
-        _check_weights(rates, weight)
+        rates, weight = checked_weights(batch)
         facts.weight += float(weight.sum())
-        marks = {action: integers(batch, f"label_{action}") > 0 for action in self.actions}
+        marks = {action: checked_label(batch, f"label_{action}") > 0 for action in self.actions}
         marks[ANY] = any_positive(batch, self.positive)
         for action, marked in marks.items():
             facts.positives[action] = facts.positives.get(action, 0) + int(marked.sum())
@@ -143,27 +140,12 @@ class _Counted:
                 low, high = facts.rates.get(kind, (np.inf, -np.inf))
                 facts.rates[kind] = (min(low, float(of_kind.min())), max(high, float(of_kind.max())))
         for head, name in self.columns.items():
-            label = _checked(batch, name)
+            label = checked_label(batch, name)
             if head == "completion":
                 label = np.minimum(label, 1.0)
             elif head == "watch" and self.watch == "unweighted":
                 label = label / (1 + label)
             _add_watched(facts.watched[head], label, weight=weight)
-
-
-def _checked(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
-    """A label about watching, (B,) with NaN where it does not apply."""
-    cells, nulls = floats(column(batch, name), name=name), column(batch, name).null_count
-    with np.errstate(invalid="ignore"):
-        bad = int((~(np.isfinite(cells) & (cells >= 0))).sum()) - nulls
-    if bad:
-        raise InputError(
-            f"training_set: {name}",
-            found=f"{bad} cells that are NaN, infinite or negative",
-            wanted="a finite number from 0, or null where there is nothing to watch",
-            remedy="build the day again: headrace run --rebuild",
-        )
-    return cells
 
 
 def _add_watched(sums: Watched, label: npt.NDArray[np.float64], *, weight: npt.NDArray[np.float64]) -> None:
@@ -172,16 +154,3 @@ def _add_watched(sums: Watched, label: npt.NDArray[np.float64], *, weight: npt.N
     sums.weight += float(weight[known].sum())
     sums.total += float(np.dot(weight[known], label[known]))
     sums.squares += float(np.dot(weight[known], label[known] ** 2))
-
-
-def _check_weights(rates: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> None:
-    """A rate that is no probability, or a weight that is not its inverse, would bend every estimate unseen."""
-    good = (rates > 0) & (rates <= 1) & np.isclose(weight * rates, 1.0, rtol=1e-9, atol=0.0)
-    if not good.all():
-        at = int(np.argmin(good))
-        raise InputError(
-            "training_set: sampling_rate and sample_weight",
-            found=f"{int((~good).sum())} rows like rate {rates[at]}, weight {weight[at]}",
-            wanted="a rate in (0, 1] and a weight of 1 / rate on every row",
-            remedy="build the day again: headrace run --rebuild",
-        )

@@ -15,9 +15,9 @@ from trainer.encode import Encoder, encode
 from trainer.loader import Loader
 from trainer.published import PublishedDay
 from trainer.rows import Piece, read_piece, read_whole
-from trainer.tasks import ANY, Plan, label_matrix
+from trainer.tasks import Plan, label_matrix, labels_of
 
-__all__ = ["Inputs", "Rows", "orders_of", "training_loader"]
+__all__ = ["Inputs", "Rows", "orders_of", "request_keys", "training_loader"]
 
 # Arrays of one length B: ids (B, F) int64, dense (B, N) float32, labels (B, T) float32 with NaN where a label does not
 # apply, weight (B,) float64, and columns carried along by their own name.
@@ -54,11 +54,8 @@ class Inputs:
     @property
     def columns(self) -> list[str]:
         """Columns to read."""
-        labels = [head.label for head in self.plan.heads if head.name != ANY]
-        if ANY in self.plan.names:
-            labels += [f"label_{action}" for action in self.plan.positive]
         extra = (*self.keys, *self.numbers, *self.words)
-        return [*dict.fromkeys([*self.encoder.columns, *labels, "sample_weight", *extra])]
+        return [*dict.fromkeys([*self.encoder.columns, *labels_of(self.plan), "sample_weight", *extra])]
 
     def read(self, piece: Piece) -> pa.Table:
         """One row group."""
@@ -71,7 +68,7 @@ class Inputs:
         made: Rows = {"ids": ids, "dense": dense, "labels": label_matrix(rows, self.plan), "weight": weight}
         made |= {name: integers(rows, name) for name in self.keys}
         if "request_id" in made:
-            made["request_id"] = _requests(rows)
+            made["request_id"] = request_keys(rows)
         made |= {name: floats(column(rows, name), name=name) for name in self.numbers}
         return made | {name: _text(column(rows, name)) for name in self.words}
 
@@ -105,7 +102,7 @@ def training_loader(
     )
 
 
-def _requests(rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.int64]:
+def request_keys(rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.int64]:
     """Request of each row, (B,); one without a request is a request of its own."""
     own = column(rows, "impression_id").cast(pa.int64())
     return pc.coalesce(column(rows, "request_id").cast(pa.int64()), own).to_numpy(zero_copy_only=False)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from headrace.errors import ConfigError
 from trainer.run import Log
@@ -23,7 +23,7 @@ def open_log(path: Path | None, *, tensorboard: Path | None = None) -> Iterator[
         TensorBoard is asked for and not installed.
     """
     with ExitStack() as stack:
-        lines = stack.enter_context(path.open("a", encoding="utf-8")) if path else None
+        lines = stack.enter_context(_opened(path)) if path else None
         writer = stack.enter_context(_writer(tensorboard)) if tensorboard else None
 
         def log(entry: dict[str, Any]) -> None:
@@ -34,6 +34,15 @@ def open_log(path: Path | None, *, tensorboard: Path | None = None) -> Iterator[
                 _add_epoch(writer, entry)
 
         yield log
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            str(path), found=f"no place to write ({error.strerror})", wanted="a file to add to", remedy="check --log"
+        ) from None
 
 
 def _writer(folder: Path) -> Any:

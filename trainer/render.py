@@ -26,7 +26,7 @@ def render_training(result: TrainResult) -> Group:
     parts: list[RenderableType] = [rows, _losses(result), Text(_calibration(result.plan))]
     parts += [Text(f"no {head}: {reason}") for head, reason in result.plan.dropped.items()]
     history = result.checkpoint.history
-    parts += [Text(history[name]) for name in ("fusion", "tune") if name in history]
+    parts += [Text(history[name]) for name in ("fusion", "tune", "on_top") if name in history]
     broken = {name: cells for name, cells in result.facts.broken.items() if cells}
     if broken:
         named = ", ".join(f"{name} {cells}" for name, cells in sorted(broken.items(), key=lambda kv: -kv[1])[:5])

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises for a file that is none of its own; nothing is unpickled
 from typing import Any
 
 import torch
@@ -99,7 +100,7 @@ def saved_run(folder: Path, *, key: str) -> tuple[RunState, dict[str, Any]]:
         epoch, batch, rows = found["place"]
         state = RunState(found["key"], epoch, batch, rows, found["sums"], json.loads(found["epochs"]), found["best"])
         state.kept = found["kept"]
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, UnpicklingError) as error:
         raise InputError(
             str(folder),
             found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",

@@ -1,5 +1,6 @@
 """A training run: its epochs, when it stops, what it saves on the way, and which weights it keeps."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from headrace.config.training import TrainConfig
+from headrace.errors import ConfigError
 from trainer.checkpoint import Checkpoint, day_facts, packed, write_checkpoint
 from trainer.device import device_of
 from trainer.inputs import Inputs, orders_of, training_loader
@@ -100,6 +102,13 @@ def _has_stopped(state: RunState, config: TrainConfig) -> bool:
 
 
 def _end_epoch(run: Run, state: RunState, *, losses: dict[str, float], speed: float) -> None:
+    if not all(math.isfinite(loss) for loss in losses.values()):
+        raise ConfigError(
+            "train.learning_rate",
+            found=f"losses that are no numbers after epoch {state.epoch + 1}: the weights have run away",
+            wanted="a run that converges",
+            remedy="lower train.learning_rate and train.embedding_learning_rate, or set train.clip_norm",
+        )
     judged = validation_loss(run.bundle, run.material, root=run.root, progress=run.progress)
     ended = {"epoch": state.epoch + 1, "losses": losses, "rows": state.rows, "rows_per_s": round(speed)}
     state.epochs.append(ended | {"valid_loss": judged})
@@ -109,8 +118,7 @@ def _end_epoch(run: Run, state: RunState, *, losses: dict[str, float], speed: fl
     state.epoch, state.batch, state.rows = state.epoch + 1, 0, 0
     state.sums = torch.zeros_like(state.sums)
     run.log({"event": "epoch"} | state.epochs[-1])
-    if state.epoch < run.bundle.config.epochs:
-        _save(run, state)
+    _save(run, state)
 
 
 def _notice(run: Run, state: RunState, *, total: int) -> None:

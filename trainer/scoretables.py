@@ -16,6 +16,7 @@ from headrace.errors import ConfigError, HeadraceError, InputError
 from trainer.after import columns_of, corrected, fused_score
 from trainer.checkpoint import Checkpoint
 from trainer.columns import column, floats, integers
+from trainer.inputs import request_keys
 
 __all__ = ["KEYS", "check_free", "open_rows", "score_table", "with_states", "write_batches"]
 
@@ -24,10 +25,22 @@ KEYS = ("impression_id", "request_id", "user_id", "item_id", "ds")  # carried al
 
 def check_free(out: str) -> None:
     """Raise ConfigError where something lies at `out`; of an address of another system nothing is known."""
-    if "://" not in out and Path(out).exists():
+    if "://" in out:
+        return
+    if Path(out).exists():
         raise ConfigError(
             out, found="something of that name", wanted="a new file or table", remedy="name another, or move it away"
         )
+    try:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=Path(out).parent).close()
+    except OSError as error:
+        raise ConfigError(
+            out,
+            found=f"a place that cannot be written ({error.strerror})",
+            wanted="a new file or table",
+            remedy="name another",
+        ) from None
 
 
 def open_rows(source: str) -> pads.Dataset:
@@ -35,7 +48,7 @@ def open_rows(source: str) -> pads.Dataset:
     try:
         if not source.endswith(".parquet") and DeltaTable.is_deltatable(source):
             return DeltaTable(source).to_pyarrow_dataset()
-        return pads.dataset(source, format="parquet", partitioning="hive")
+        return _same_columns(pads.dataset(source, format="parquet", partitioning="hive"), source=source)
     except (OSError, ValueError, pa.ArrowException, DeltaError) as error:
         raise InputError(
             source,
@@ -43,6 +56,22 @@ def open_rows(source: str) -> pads.Dataset:
             wanted="a Delta table, a Parquet file, or a folder of Parquet files",
             remedy="check --in",
         ) from None
+
+
+def _same_columns(data: pads.Dataset, *, source: str) -> pads.Dataset:
+    """The files, if all have the columns of the first: one that lacks some would be read as null."""
+    first: set[str] | None = None
+    for file in data.get_fragments():
+        names = set(file.physical_schema.names)
+        first = names if first is None else first
+        if missing := sorted(first - names):
+            raise InputError(
+                source,
+                found=f"{file.path} without {', '.join(missing[:5])}, which other files have",
+                wanted="files of the same columns",
+                remedy="score them apart, or mend the file",
+            )
+    return data
 
 
 def with_states(checkpoint: Checkpoint, rows: pa.Table) -> tuple[pa.Table, list[str]]:
@@ -69,7 +98,10 @@ def score_table(checkpoint: Checkpoint, rows: pa.Table, *, logits: npt.NDArray) 
     if checkpoint.after.fusion is not None:
         extra = columns_of(checkpoint.plan, checkpoint.after, present=rows.column_names)
         columns = {name: floats(column(rows, name), name=name) for name in extra}
-        requests = integers(rows, "request_id") if "request_id" in rows.column_names else None
+        both = {"request_id", "impression_id"} <= set(rows.column_names)  # a row without a request is one of its own
+        requests = (
+            request_keys(rows) if both else integers(rows, "request_id") if "request_id" in rows.column_names else None
+        )
         made["fused"] = pa.array(fused_score(checkpoint.after, final, columns=columns, requests=requests, weights=None))
     return pa.table(made)
 
@@ -98,20 +130,32 @@ def write_batches(
         What the batches raise while they are made, which deltalake would turn into an error of its own. A new table's
         folder is then removed.
     """
-    if out.endswith(".parquet"):
-        _write_file(batches, Path(out), schema=schema)
-        return
     raised: list[HeadraceError] = []
+    if out.endswith(".parquet"):
+        try:
+            _write_file(_noted(batches, raised), Path(out), schema=schema)
+        except (OSError, pa.ArrowException):
+            if raised:
+                raise raised[0] from None
+            raise
+        return
     reader = pa.RecordBatchReader.from_batches(schema, _noted(batches, raised))
     fresh = "://" not in out and not Path(out).exists()
     given = {"partition_by": [partition]} if partition else {}
     try:
         write_deltalake(out, reader, mode="overwrite" if only else "error", predicate=only, **given)  # type: ignore[call-overload]
-    except Exception:
+    except Exception as error:
         if fresh and not DeltaTable.is_deltatable(out):  # no other writer was there meanwhile
             shutil.rmtree(out, ignore_errors=True)
         if raised:
             raise raised[0] from None
+        if isinstance(error, OSError | DeltaError):
+            raise ConfigError(
+                out,
+                found=" ".join(str(error).split())[:300],
+                wanted="a place for a Delta table",
+                remedy="check --out, and what the address needs to be written to",
+            ) from None
         raise
 
 
@@ -121,6 +165,18 @@ def _noted(batches: Iterator[pa.RecordBatch], raised: list[HeadraceError]) -> It
     except HeadraceError as error:
         raised.append(error)
         raise
+    except (OSError, pa.ArrowException) as error:
+        raised.append(_unreadable(error))
+        raise
+
+
+def _unreadable(error: Exception) -> InputError:
+    return InputError(
+        "rows to score",
+        found=" ".join(str(error).split())[:300],
+        wanted="whole files, and numbers where numbers are needed",
+        remedy="mend the file that --in names",
+    )
 
 
 def _write_file(batches: Iterator[pa.RecordBatch], target: Path, *, schema: pa.Schema) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "common_action",
     "label_columns",
     "label_matrix",
+    "labels_of",
     "plan_heads",
 ]
 
@@ -92,6 +93,13 @@ def _watched(heads: HeadsConfig) -> list[str]:
     """Heads about watching that the configuration asks for."""
     asked = {"completion" if name == "ratio" else name for name in heads.completion}
     return [name for name in WATCHED if name in asked or (name == "watch" and heads.watch)]
+
+
+def labels_of(plan: Plan) -> list[str]:
+    """Label columns that the heads need."""
+    labels = [head.label for head in plan.heads if head.name != ANY]
+    labels += [f"label_{action}" for action in plan.positive] if ANY in plan.names else []
+    return [*dict.fromkeys(labels)]
 
 
 def label_matrix(rows: pa.RecordBatch | pa.Table, plan: Plan) -> npt.NDArray[np.float32]:

@@ -16,6 +16,7 @@ from trainer.checkpoint import (
     day_facts,
     fresh_model,
     load_checkpoint,
+    recover_folder,
     refuse_foreign_folder,
     write_checkpoint,
 )
@@ -27,10 +28,11 @@ from trainer.learning import start_at_base_rates
 from trainer.material import Material
 from trainer.published import find_days
 from trainer.resume import RunState, forget_run, resume_folder, run_key, saved_run
+from trainer.rowchecks import check_rows
 from trainer.rows import split_pieces
 from trainer.run import Log, kept, learn, make_run, restore
 from trainer.scoring import Progress
-from trainer.tasks import Plan, plan_heads
+from trainer.tasks import Plan, labels_of, plan_heads
 
 __all__ = ["TrainResult", "train"]
 
@@ -123,7 +125,10 @@ def train(
     material = _material(root, days=days, valid_day=valid_day, config=config)
     key = run_key(config, days=day_facts(material.days), valid=day_facts(material.valid_days))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.manual_seed(config.seed % 2**63)
+        recover_folder(resume_folder(out))
+        if resume and not resume_folder(out).exists():
+            say("nothing to go on from: training from the start", 0, 0, "")
         if resume and resume_folder(out).exists():
             state, saved = saved_run(resume_folder(out), key=key)
             bundle = replace(load_checkpoint(resume_folder(out)), config=config)
@@ -132,7 +137,8 @@ def train(
             bundle = _begun(root, material, config=config, progress=say)
         for day in material.valid_days:
             check_schema(bundle, day, root=root)
-        bundle = with_fusion(bundle, root=root, days=[*material.days, *material.valid_days])
+        bundle = with_fusion(bundle, days=[*material.days, *material.valid_days])
+        check_rows(root, material.valid_pieces, labels=labels_of(bundle.plan))
         run = make_run(root, bundle, material=material, out=out, told=(say, log or _unlogged))
         restore(run, saved)
         learn(run, state)
@@ -184,9 +190,9 @@ def _check_material(material: Material, *, splits: Sequence[str], config: TrainC
             wanted="rows of the split train",
             remedy="name days that the declared split (config key split) counts among the training days",
         )
-    if not material.valid_pieces and (config.on_top or config.tune):
+    if not material.valid_pieces and config.tune:
         raise ConfigError(
-            "train.on_top" if config.on_top else "train.tune",
+            "train.tune",
             found="nothing to validate on",
             wanted="three days or more, of which the last one validates, or rows of the split validation",
             remedy="train on more days (--days), or set it to null",

@@ -18,6 +18,8 @@ _IN_FILES = {
     "gates": "gates",
     "train": "the model",
 }  # keys that may name a file of their own
+# Mappings that are one thing: whoever names these parts of them declares another, and changes nothing of the one below.
+_WHOLE = {"fusion": ("form",), "tune": ("utility",)}
 _SHIPPED = {"features": "features.yaml", "gates": "coverage.yaml", "train": "model.yaml"}
 
 
@@ -150,7 +152,8 @@ def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(low)
     for key, value in high.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
+        whole = isinstance(value, Mapping) and any(part in value for part in _WHOLE.get(key, ()))
+        merged[key] = _merge(merged[key], value) if both and not whole else value
     return merged
 
 

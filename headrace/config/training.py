@@ -9,9 +9,11 @@ from headrace.config.fusion import Fusion, TuneConfig
 __all__ = ["Encoding", "HeadsConfig", "TrainConfig"]
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-Above = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Layers = tuple[Count, ...]
+Above = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=2**30)]
+Width = Annotated[int, Field(ge=1, le=2**14)]
+Layers = tuple[Width, ...]
 Segments = tuple[str, ...]
 
 
@@ -60,22 +62,22 @@ class TrainConfig(_Strict):
 
     days: Count
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=2**24)]
     window_rows: Count
-    workers: Count
+    workers: Annotated[int, Field(ge=1, le=256)]
     worker_kind: Literal["auto", "thread", "process"]
     model: Literal["shared_bottom", "mmoe", "ple", "two_tower", "three_tower"]
-    embedding_dim: Count
-    hash_buckets: Annotated[int, Field(ge=2)]
-    experts: Count
+    embedding_dim: Width
+    hash_buckets: Annotated[int, Field(ge=2, le=2**30)]
+    experts: Annotated[int, Field(ge=1, le=256)]
     expert_layers: Annotated[Layers, Field(min_length=1)]
     tower_layers: Layers
     gate_dropout: Share
     dropout: Share
-    learning_rate: Above
-    embedding_learning_rate: Above
+    learning_rate: Rate
+    embedding_learning_rate: Rate
     embedding_optimiser: Literal["rowwise_adagrad", "adam"]
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
     warmup_steps: Annotated[int, Field(ge=0)]
     decay: bool
     clip_norm: Above | None
@@ -98,6 +100,10 @@ class TrainConfig(_Strict):
     def _parts_agree(self) -> "TrainConfig":
         if self.tune is not None and self.fusion is None:
             raise ValueError("tune: found a utility, wanted also a fusion whose weights are to be found")
+        named = {*self.heads.tasks, "any_positive", "completed", "completion", "watch"}
+        unknown = sorted(set(self.heads.weights) - named)
+        if unknown:
+            raise ValueError(f"heads.weights: found {unknown}, wanted some of {', '.join(sorted(named))}")
         twice = sorted({t for t in self.heads.tasks if self.heads.tasks.count(t) > 1})
         if twice or not self.heads.tasks:
             raise ValueError(f"heads.tasks: found {twice or 'none'}, wanted each action once, at least one")

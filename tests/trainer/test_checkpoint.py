@@ -12,7 +12,7 @@ from headrace.errors import ConfigError, InputError
 from tests.trainer.conftest import Trained
 from tests.trainer.world import FEATURES, make_day, publish, write_day
 from trainer import checkpoint as module
-from trainer.checkpoint import load_checkpoint, write_checkpoint
+from trainer.checkpoint import load_checkpoint, recover_folder, write_checkpoint
 from trainer.evaluate import evaluate
 
 LATER = date(2024, 5, 20)
@@ -140,3 +140,23 @@ def test_day_that_was_trained_on_is_said(trained: Trained) -> None:
 def test_missing_truth_is_refused(trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="ds=2024-05-03"):
         evaluate(trained.out, root=trained.root, days=trained.days[2:], truth=tmp_path)
+
+
+def test_what_a_killed_process_left_is_put_right(trained: Trained, copied: Path) -> None:
+    aside = copied.with_name(f".{copied.name}-abcd1234-old")
+    half = copied.with_name(f".{copied.name}-efgh5678")
+    other = copied.with_name(f".{copied.name}-somebody")
+    copied.rename(aside)
+    half.mkdir()
+    (half / "weights.pt").write_bytes(b"half")
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    recover_folder(copied)
+    assert load_checkpoint(copied).plan == trained.result.plan
+    assert not aside.exists() and not half.exists() and (other / "notes.txt").is_file()
+
+
+def test_a_file_of_noise_is_refused(copied: Path) -> None:
+    (copied / "weights.pt").write_bytes(b"")
+    with pytest.raises(InputError, match="checkpoint"):
+        load_checkpoint(copied)

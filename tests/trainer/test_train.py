@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from headrace.config.fusion import TuneConfig
+from headrace.config.fusion import Fusion, FusionInput, TuneConfig
 from headrace.errors import ConfigError, InputError
 from tests.trainer.conftest import Trained
 from tests.trainer.world import CONFIG, FEATURES, FIRST, LABELS, make_day, publish, world, write_day
@@ -265,11 +265,73 @@ def test_training_stops_when_nothing_gets_better(trained: Trained, tmp_path: Pat
     assert len(result.epochs) < 40 and result.kept_epoch == len(result.epochs) - 1
 
 
-def test_corrections_on_top_need_a_validation_day(tmp_path: Path) -> None:
+def test_without_a_validation_day_nothing_is_fitted_on_top_and_that_is_said(tmp_path: Path) -> None:
     root, days = world(tmp_path / "t", days=1, rows=600)
     config = SMALL.model_copy(update={"on_top": "platt"})
-    with pytest.raises(ConfigError, match=r"train\.on_top"):
+    result = train(root, days=days, valid_day=None, config=config, out=tmp_path / "m")
+    assert result.checkpoint.after.on_top == {} and "nothing to validate on" in result.checkpoint.history["on_top"]
+
+
+def test_a_search_for_the_fusions_numbers_needs_a_validation_day(tmp_path: Path) -> None:
+    root, days = world(tmp_path / "t", days=1, rows=600)
+    config = SMALL.model_copy(update={"tune": TuneConfig(utility={"click": 1.0}, top=2, trials=8)})
+    with pytest.raises(ConfigError, match=r"train\.tune"):
         train(root, days=days, valid_day=None, config=config, out=tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "complaint"),
+    [
+        ("label_click", 2, r"label_click[\s\S]*1 cells such as 2\.0"),
+        ("label_completed", 3, "label_completed"),
+        ("sample_weight", 7.0, "weight of 1 / rate"),
+        ("label_watch_s", -1.0, "negative"),
+    ],
+)
+def test_rows_that_validate_are_checked_before_the_first_batch(
+    tmp_path: Path, name: str, cell: float, complaint: str
+) -> None:
+    good, bad = make_day(FIRST, rows=600), make_day(date(2024, 5, 2), rows=600)
+    cells = bad[name].to_pylist()
+    cells[next(i for i, value in enumerate(cells) if value is not None)] = cell
+    spoilt = bad.set_column(bad.column_names.index(name), name, pa.array(cells, bad[name].type))
+    _one_day(tmp_path, good)
+    publish(tmp_path, date(2024, 5, 2), version=write_day(tmp_path, spoilt))
+    seen: list[str] = []
+    with pytest.raises(InputError, match=complaint):
+        train(
+            str(tmp_path),
+            days=[FIRST],
+            valid_day=date(2024, 5, 2),
+            config=SMALL,
+            out=tmp_path / "m",
+            progress=lambda stage, *_: seen.append(stage),
+        )
+    assert set(seen) == {"fit"}
+
+
+def test_an_id_that_became_text_is_refused(trained: Trained, tmp_path: Path) -> None:
+    rows = make_day(FIRST, rows=600)
+    text = pa.array([str(user) for user in rows["user_id"].to_pylist()])
+    _one_day(tmp_path, rows.set_column(rows.column_names.index("user_id"), "user_id", text))
+    with pytest.raises(InputError, match=r"user_id[\s\S]*whole numbers"):
+        _train(tmp_path, [FIRST], out=tmp_path / "m")
+
+
+def test_weights_that_run_away_end_the_run_with_a_remedy(trained: Trained, tmp_path: Path) -> None:
+    config = SMALL.model_copy(update={"learning_rate": 1e30, "decay": False})
+    with pytest.raises(ConfigError, match="run away"):
+        train(trained.root, days=trained.days[:1], valid_day=None, config=config, out=tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["label_click", "scene", "feature_states", "nowhere"])
+def test_a_fusion_of_what_is_no_head_and_no_number_is_refused_before_the_first_batch(
+    trained: Trained, tmp_path: Path, name: str
+) -> None:
+    fusion = Fusion(form="sum", inputs={"click": FusionInput(weight=1.0), name: FusionInput(weight=1.0)})
+    config = SMALL.model_copy(update={"fusion": fusion})
+    with pytest.raises(ConfigError, match=name):
+        train(trained.root, days=trained.days[:1], valid_day=None, config=config, out=tmp_path / "m")
 
 
 @pytest.mark.parametrize("kind", ["platt", "isotonic"])

@@ -21,7 +21,7 @@ CONFIG = load_config(
         f"train.{setting}"
         for setting in (
             "days=2", "epochs=3", "batch_size=256", "window_rows=4096", "learning_rate=0.005", "embedding_dim=4",
-            "hash_buckets=500", "experts=2", "expert_layers=[32, 16]", "tower_layers=[8]", "warmup_steps=5",
+            "hash_buckets=500", "experts=2", "expert_layers=[32, 16]", "tower_layers=[8]", "warmup_steps=5", "on_top=null", "embedding_learning_rate=0.05",
         )
     ]
 ).train  # fmt: skip

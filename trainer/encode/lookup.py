@@ -41,9 +41,13 @@ def look_up(
     """
     filled = _filled(encoder, states, places=places)
     hashed: dict[int, list[Hashed]] = defaultdict(list)  # by number of buckets
+    declared = {name: kind for name, kind, _ in encoder.features}
     for f, (category, offset) in enumerate(zip(encoder.categories, encoder.offsets.tolist(), strict=True)):
         cells = column(batch, category.name)
         words = is_text(cells.type)
+        other = words != (declared.get(category.name) == "string") and not pa.types.is_null(cells.type)
+        if isinstance(category, Hash) and other:  # the same digits hash differently as a text
+            raise wrong_type(category.name, cells.type, wanted="whole numbers" if words else "words")
         if isinstance(category, Hash) and not words:
             values, nulls = whole(cells, name=category.name)
             hashed[category.buckets].append(Hashed(values, _either(nulls, filled.get(f)), offset, f))
