@@ -23,6 +23,7 @@ def add_model_commands(app: typer.Typer) -> None:
     app.command(
         rich_help_panel=_PANEL,
         epilog="examples: headrace evaluate model --ds 2024-05-20 --page model.html    "
+        "headrace evaluate model --ds 2024-05-20 --page model.html --importance    "
         "headrace evaluate model --ds 2024-05-20 --truth world/truth",
     )(evaluate)
     app.command(
@@ -70,6 +71,9 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Only rows of this split: train, validation or test.")] = None,
     truth: Annotated[Path | None, typer.Option(help="True probabilities of a simulated world.")] = None,
     page: Annotated[Path | None, typer.Option(help="Write the model report to this file too.")] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance", help="With --page: what is lost when a group of features is shuffled; slow.")
+    ] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -78,7 +82,17 @@ def evaluate(
     from headrace.modelling import evaluate_model
 
     settled = load_config(config, settings=set_ or ())
-    evaluate_model(settled, checkpoint, ds=ds.date(), days=days, split=split, truth=truth, page=page, console=console())
+    evaluate_model(
+        settled,
+        checkpoint,
+        ds=ds.date(),
+        days=days,
+        split=split,
+        truth=truth,
+        page=page,
+        importance=importance,
+        console=console(),
+    )
 
 
 def predict(

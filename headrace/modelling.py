@@ -1,7 +1,7 @@
 """`headrace train`, `evaluate` and `predict`: days chosen, progress shown, tables printed. The work is trainer/'s."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from headrace.errors import ConfigError
 
 if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
+    from trainer.importance import Importance
     from trainer.scoring import Progress as Report
 
 __all__ = ["evaluate_model", "predict_rows", "shown_progress", "train_model"]
@@ -69,6 +70,7 @@ def evaluate_model(
     console: Console,
     split: str | None = None,
     page: Path | None = None,
+    importance: bool = False,
 ) -> None:
     """Judge a checkpoint on `days` published days that end with `ds`."""
     from trainer.evaluate import evaluate
@@ -77,9 +79,24 @@ def evaluate_model(
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
     with shown_progress(console) as report:
         found = evaluate(checkpoint, root=config.root, days=chosen, split=split, truth=truth, progress=report)
+        lost = _importance(config, checkpoint, days=chosen, report=report) if page and importance else None
     console.print(render_evaluation(found))
     if page is not None:
-        _page(checkpoint, {"evaluation": found}, to=page, console=console)
+        _page(checkpoint, {"evaluation": found}, to=page, console=console, importance=lost)
+
+
+def _importance(config: Config, checkpoint: Path, *, days: Sequence[date], report: "Report") -> "list[Importance]":
+    from trainer.checkpoint import load_checkpoint
+    from trainer.device import device_of
+    from trainer.fitting import training_pieces
+    from trainer.importance import permutation_importance
+    from trainer.published import find_days
+
+    loaded = load_checkpoint(checkpoint)
+    loaded.model.to(device_of(loaded.config))
+    chosen = find_days(config.root, days)
+    pieces = training_pieces(config.root, chosen)
+    return permutation_importance(loaded, root=config.root, days=chosen, pieces=pieces, progress=report)
 
 
 def predict_rows(checkpoint: Path, *, source: str, out: str, console: Console) -> None:
@@ -94,7 +111,14 @@ def predict_rows(checkpoint: Path, *, source: str, out: str, console: Console) -
     console.print(render_prediction(found))
 
 
-def _page(checkpoint: Path, evaluations: "Mapping[str, Evaluation]", *, to: Path, console: Console) -> None:
+def _page(
+    checkpoint: Path,
+    evaluations: "Mapping[str, Evaluation]",
+    *,
+    to: Path,
+    console: Console,
+    importance: "list[Importance] | None" = None,
+) -> None:
     try:
         from trainer.report import write_model_report
     except ImportError as error:
@@ -106,7 +130,7 @@ def _page(checkpoint: Path, evaluations: "Mapping[str, Evaluation]", *, to: Path
         ) from None
     from trainer.checkpoint import load_checkpoint
 
-    write_model_report(load_checkpoint(checkpoint), evaluations, out=to)
+    write_model_report(load_checkpoint(checkpoint), evaluations, out=to, importance=importance)
     console.print(f"model report: {to}", soft_wrap=True)
 
 

@@ -15,7 +15,7 @@ from trainer.fusion import Tuning, check_fusion, check_tune, tune, tuning_to_dic
 from trainer.inputs import Inputs, orders_of
 from trainer.material import Material
 from trainer.models.gates import GateStatistics
-from trainer.ontop import OnTop, fit_on_top
+from trainer.ontop import OnTop, fit_on_top, fit_scale
 from trainer.published import PublishedDay
 from trainer.scoring import Progress, Scored, score_days
 from trainer.tasks import WATCHED
@@ -112,13 +112,19 @@ def _on_top(checkpoint: Checkpoint, scored: Scored) -> tuple[dict[str, OnTop], d
     if kind is None:
         return {}, {}
     _, final = corrected(plan, checkpoint.after, logits=scored.logits)
-    fitted, left_out = {}, []
+    fitted: dict[str, OnTop] = {}
+    left_out: list[str] = []
     for i, head in enumerate(plan.heads):
-        if head.kind == "binary" and head.name in final:
+        if head.name in final and not (
+            head.kind == "watch" and plan.watch == "unweighted"
+        ):  # that one is biased by design
             known = ~np.isnan(scored.labels[:, i])
             labels, scores, weights = scored.labels[known, i], final[head.name][known], scored.weight[known]
             try:
-                fitted[head.name] = fit_on_top(kind, labels, scores=scores, weights=weights)
+                if head.kind == "watch":
+                    fitted[head.name] = fit_scale(labels, estimates=scores, weights=weights)
+                else:  # a ratio is cut as its loss cuts it
+                    fitted[head.name] = fit_on_top(kind, np.clip(labels, 0.0, 1.0), scores=scores, weights=weights)
             except InputError:  # one class: there is nothing to fit
                 left_out.append(head.name)
     return fitted, {"on_top": f"one class on the days that validate: {', '.join(left_out)}"} if left_out else {}

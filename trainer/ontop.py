@@ -17,7 +17,17 @@ from headrace.errors import InputError
 from trainer.metrics.checks import Floats, checked
 from trainer.metrics.ordering import float_keys, run_starts, stable_order
 
-__all__ = ["Isotonic", "OnTop", "Platt", "apply_on_top", "fit_on_top", "on_top_from_dict", "on_top_to_dict"]
+__all__ = [
+    "Isotonic",
+    "OnTop",
+    "Platt",
+    "Scale",
+    "apply_on_top",
+    "fit_on_top",
+    "fit_scale",
+    "on_top_from_dict",
+    "on_top_to_dict",
+]
 
 _EPSILON = 1e-15  # as in trainer.metrics.log_loss: probabilities this far from 0 and 1
 _STEPS = 100  # Newton's method needs some 5
@@ -45,7 +55,34 @@ class Isotonic:
     values: tuple[float, ...]
 
 
-OnTop = Platt | Isotonic
+@dataclass(frozen=True)
+class Scale:
+    """An amount t -> factor * t, so that predicted over actual is 1 on the rows fitted; for seconds watched."""
+
+    factor: float
+
+
+OnTop = Platt | Isotonic | Scale
+
+
+def fit_scale(amounts: npt.ArrayLike, *, estimates: npt.ArrayLike, weights: npt.ArrayLike) -> Scale:
+    """The factor by which estimates add up to what was: sum(w t) / sum(w estimate), over (N,) amounts from 0.
+
+    Raises
+    ------
+    InputError
+        Nothing was watched, or nothing is expected.
+    """
+    t, e, w = (np.asarray(values, dtype=np.float64) for values in (amounts, estimates, weights))
+    actual, expected = float(np.dot(w, t)), float(np.dot(w, e))
+    if not (actual > 0 and expected > 0):
+        raise InputError(
+            "seconds watched on the days that validate",
+            found=f"{actual:g} actual, {expected:g} expected",
+            wanted="some of both",
+            remedy="validate on more or other days, or set on_top to null",
+        )
+    return Scale(actual / expected)
 
 
 def fit_on_top(
@@ -158,12 +195,12 @@ def apply_on_top(on_top: OnTop, probabilities: npt.ArrayLike) -> Floats:
 
     Parameters
     ----------
-    on_top : Platt or Isotonic
-    probabilities : (N,) in [0, 1]
+    on_top : Platt, Isotonic or Scale
+    probabilities : (N,) in [0, 1]; for a Scale amounts from 0
 
     Returns
     -------
-    (N,) float64 in [0, 1], never falling where the probabilities rise.
+    (N,) float64 in [0, 1] (a Scale's: from 0), never falling where the probabilities rise.
 
     Raises
     ------
@@ -171,6 +208,8 @@ def apply_on_top(on_top: OnTop, probabilities: npt.ArrayLike) -> Floats:
         A probability is outside [0, 1] or NaN.
     """
     p = np.asarray(probabilities, dtype=np.float64)
+    if isinstance(on_top, Scale):
+        return on_top.factor * p
     _check_range(p)
     if isinstance(on_top, Platt):
         return _sigmoid(on_top.slope * _logit(p) + on_top.intercept)
@@ -179,6 +218,8 @@ def apply_on_top(on_top: OnTop, probabilities: npt.ArrayLike) -> Floats:
 
 def on_top_to_dict(on_top: OnTop) -> dict[str, Any]:
     """Plain data for JSON."""
+    if isinstance(on_top, Scale):
+        return {"kind": "scale", "factor": on_top.factor}
     if isinstance(on_top, Platt):
         return {"kind": "platt", "slope": on_top.slope, "intercept": on_top.intercept}
     return {"kind": "isotonic", "scores": list(on_top.scores), "values": list(on_top.values)}
@@ -186,6 +227,10 @@ def on_top_to_dict(on_top: OnTop) -> dict[str, Any]:
 
 def on_top_from_dict(described: Mapping[str, Any]) -> OnTop:
     """What `on_top_to_dict` described; raises ValueError or KeyError where it is no such thing."""
+    if described["kind"] == "scale":
+        if not 0 < float(described["factor"]) < np.inf:
+            raise ValueError(f"on_top: found a factor of {described['factor']}, wanted a finite one above 0")
+        return Scale(float(described["factor"]))
     if described["kind"] == "platt":
         platt = Platt(float(described["slope"]), float(described["intercept"]))
         if not (0 <= platt.slope < np.inf and np.isfinite(platt.intercept)):

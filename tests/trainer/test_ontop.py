@@ -7,7 +7,17 @@ import pytest
 
 from headrace.errors import InputError
 from trainer.metrics import log_loss, pcoc
-from trainer.ontop import Isotonic, OnTop, Platt, apply_on_top, fit_on_top, on_top_from_dict, on_top_to_dict
+from trainer.ontop import (
+    Isotonic,
+    OnTop,
+    Platt,
+    Scale,
+    apply_on_top,
+    fit_on_top,
+    fit_scale,
+    on_top_from_dict,
+    on_top_to_dict,
+)
 
 KINDS = ("platt", "isotonic")
 
@@ -157,3 +167,14 @@ def test_a_probability_outside_0_to_1_is_refused(bad) -> None:
         fit_on_top("platt", [0, 1], scores=[0.1, bad])
     with pytest.raises(ValueError, match="ontop"):
         apply_on_top(Platt(1.0, 0.0), [bad])
+
+
+def test_a_scale_makes_amounts_add_up_and_survives_json() -> None:
+    scale = fit_scale([0.0, 4.0, 2.0], estimates=[1.0, 1.0, 1.0], weights=[1.0, 1.0, 2.0])
+    assert scale == Scale(2.0) and on_top_from_dict(on_top_to_dict(scale)) == scale
+    np.testing.assert_array_equal(apply_on_top(scale, [0.5, 3.0]), [1.0, 6.0])
+
+
+def test_a_scale_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="0 actual"):
+        fit_scale([0.0], estimates=[1.0], weights=[1.0])

@@ -14,6 +14,7 @@ from trainer.encode.hashing import Hashed, hash_numbers, hash_words
 __all__ = ["look_up"]
 
 Mask = npt.NDArray[np.bool_] | None
+_IDS = ("user_id", "item_id", "author_id")  # whole numbers wherever they are; the others are declared
 
 
 def look_up(
@@ -41,11 +42,12 @@ def look_up(
     """
     filled = _filled(encoder, states, places=places)
     hashed: dict[int, list[Hashed]] = defaultdict(list)  # by number of buckets
-    declared = {name: kind for name, kind, _ in encoder.features}
+    declared = dict.fromkeys(_IDS, "bigint") | {name: kind for name, kind, _ in encoder.features}
     for f, (category, offset) in enumerate(zip(encoder.categories, encoder.offsets.tolist(), strict=True)):
         cells = column(batch, category.name)
         words = is_text(cells.type)
-        other = words != (declared.get(category.name) == "string") and not pa.types.is_null(cells.type)
+        kind = declared.get(category.name)
+        other = kind is not None and words != (kind == "string") and not pa.types.is_null(cells.type)
         if isinstance(category, Hash) and other:  # the same digits hash differently as a text
             raise wrong_type(category.name, cells.type, wanted="whole numbers" if words else "words")
         if isinstance(category, Hash) and not words:
