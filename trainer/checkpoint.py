@@ -160,8 +160,7 @@ def recover_folder(out: Path) -> None:
 
 def packed(values: Mapping[str, Any]) -> bytes:
     """Tensors and plain values as torch.save writes them."""
-    buffer = io.BytesIO()
-    torch.save(dict(values), buffer)
+    torch.save(dict(values), buffer := io.BytesIO())
     return buffer.getvalue()
 
 
