@@ -83,7 +83,8 @@ def _ready(root: str, days: list[date], *, config: TrainConfig, device: str) -> 
     model = fresh_model(fitted.encoder, plan, config=config)
     start_at_base_rates(model, plan, facts=fitted.facts)
     model.to(device)
-    learner = learner_for(model, plan, facts=fitted.facts, config=config, device=device)
+    steps = 10 * sum(piece.rows for piece in pieces) // config.batch_size
+    learner = learner_for(model, plan, facts=fitted.facts, config=config, device=device, total_steps=steps)
     inputs = Inputs(root, orders_of(chosen), fitted.encoder, plan)
     return learner, training_loader(inputs, pieces, config=config, device=device)
 

@@ -18,14 +18,16 @@ from trainer.models.parts import EmbeddingTable
 __all__ = ["Optimisers", "repeated_sums", "row_sums"]
 
 _EPSILON = 1e-8
+_DECAYING = 0.3  # part of a run in which the rates fall to 0
 _DECAYS = (0.9, 0.999)  # of Adam's first and second moment
 
 
 class Optimisers:
     """Both optimisers of a model, on its device: zero_grad, backward of a loss, step.
 
-    Learning rates rise in even steps over the first `warmup_steps` batches, and where `decay` is set they fall in even
-    steps from the first batch to 0 after the last: a rate that stays high leaves the level of the predictions to the
+    Learning rates rise in even steps over the first `warmup_steps` batches (a tenth of the run at most, so that a short
+    one is not all warm-up), and where `decay` is set they fall in even
+    steps to 0 over the last 30 % of the run's batches: a rate that stays high leaves the level of the predictions to the
     last few batches. `clip_norm` bounds the norm of the dense
     gradients, taken together. Embedding gradients are not clipped: both rules divide a row's gradient by its own size,
     so a step of a row is bounded as it is (row-wise Adagrad: by embedding_learning_rate * sqrt(D)).
@@ -53,6 +55,8 @@ class Optimisers:
         assert isinstance(model.embedding, EmbeddingTable)
         self.table, self.config, self.steps = model.embedding, config, 0
         self.total_steps = total_steps if config.decay else None
+        most = config.warmup_steps if total_steps is None else min(config.warmup_steps, total_steps // 10)
+        self.warmup_steps = max(most, 1)
         self.dense = [p for p in model.parameters() if p is not self.table.weight]
         self.adamw = torch.optim.AdamW(
             self.dense, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -74,9 +78,10 @@ class Optimisers:
     def step(self) -> None:
         """Move all weights by the gradients that backward() left since zero_grad()."""
         self.steps += 1
-        share = min(1.0, self.steps / max(self.config.warmup_steps, 1))
+        share = min(1.0, self.steps / self.warmup_steps)
         if self.total_steps is not None:
-            share *= max(0.0, 1 - (self.steps - 1) / self.total_steps)
+            left = 1 - (self.steps - 1) / self.total_steps
+            share *= min(1.0, max(0.0, left / _DECAYING))
         if self.config.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.dense, self.config.clip_norm)
         for group in self.adamw.param_groups:

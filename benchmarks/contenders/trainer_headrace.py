@@ -58,7 +58,8 @@ def build(job: Job) -> dict[str, Any]:
     job.clock.start()
     facts = _counted(job)
     start_at_base_rates(model, plan, facts=facts)
-    learner = learner_for(model, plan, facts=facts, config=config, device="cpu")
+    steps = -(-facts.rows // config.batch_size)
+    learner = learner_for(model, plan, facts=facts, config=config, device="cpu", total_steps=steps)
     offsets = torch.from_numpy(np.cumsum([0, *VOCABULARIES[:-1]]))  # (F,): all ids are rows of one table
     batches = ((number, _row(torch, batch, offsets=offsets)) for number, batch in enumerate(fed(job, seed=seed)))
     state = RunState("", sums=torch.zeros(len(LABELS), dtype=torch.float64))
