@@ -26,11 +26,12 @@ class Optimisers:
     """Both optimisers of a model, on its device: zero_grad, backward of a loss, step.
 
     Learning rates rise in even steps over the first `warmup_steps` batches (a tenth of the run at most, so that a short
-    one is not all warm-up), and where `decay` is set they fall in even
-    steps to 0 over the last 30 % of the run's batches: a rate that stays high leaves the level of the predictions to the
-    last few batches. `clip_norm` bounds the norm of the dense
-    gradients, taken together. Embedding gradients are not clipped: both rules divide a row's gradient by its own size,
-    so a step of a row is bounded as it is (row-wise Adagrad: by embedding_learning_rate * sqrt(D)).
+    one is not all warm-up). Where `decay` is set they fall in even steps to 0 over the last 30 % of the run's batches: a
+    rate that stays high leaves the level of the predictions to the last few batches.
+
+    `clip_norm` bounds the norm of the dense gradients, taken together. Embedding gradients are not clipped: both rules
+    divide a row's gradient by its own size, so a step of a row is bounded as it is (row-wise Adagrad: by
+    embedding_learning_rate * sqrt(D)).
 
     Row-wise Adagrad keeps one number s for each row, the sum of the mean squares of its gradients g (D,):
     s += mean(g^2); row -= rate * g / (sqrt(s) + 1e-8). Source: Naumov et al., "Deep Learning Recommendation Model for

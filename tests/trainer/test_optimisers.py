@@ -163,6 +163,26 @@ def test_the_table_warms_up_too(rule: str) -> None:
     torch.testing.assert_close(moves[1], moves[0] / 10, rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("changes", "shares"),
+    [
+        ({"warmup_steps": 0, "decay": True}, [1.0] * 15 + [5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
+        ({"warmup_steps": 50, "decay": False}, [0.5] + [1.0] * 19),
+        ({"warmup_steps": 0, "decay": False}, [1.0] * 20),
+    ],
+)
+def test_rates_follow_the_length_of_the_run(changes: dict[str, Any], shares: list[float]) -> None:
+    """The last 30 % of 20 batches decay; a warm-up takes a tenth of them at most."""
+    model = _Table(1, 2)
+    optimiser = Optimisers(model, _config(learning_rate=0.01, **changes), total_steps=20)
+    found = []
+    for _ in range(20):
+        optimiser.zero_grad()
+        optimiser.step()
+        found.append(optimiser.adamw.param_groups[0]["lr"] / 0.01)
+    assert found == pytest.approx(shares)
+
+
 def test_clipping_bounds_the_dense_gradients_together_and_leaves_the_table_alone() -> None:
     tables = []
     for clip in (None, 1.0):
