@@ -1,7 +1,4 @@
-"""The daily chain, defined once: its steps, what each reads, and which days need building.
-
-`headrace run`, the jobs under spark-submit and the DAG all read STEPS from here.
-"""
+"""The daily chain at work: which days each step has to look at, which need building, and building them."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,54 +15,20 @@ from headrace.errors import GateError, InputError
 from headrace.freshness import asked_receipt, done, why_not_done
 from headrace.inputs import INPUTS, Known
 from headrace.receipts import REFUSED, Receipt, Run, begun, latest_receipts, write_receipts
+from headrace.steps import STEPS, Step
 from schemas.landing import landed_days
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 __all__ = [
-    "SIDE_STEPS",
-    "STEPS",
     "Plan",
-    "Step",
     "StepOutcome",
     "inputs_of",
     "plan_run",
     "run_step",
-    "step_named",
     "up_to_date",
 ]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One job of the chain.
-
-    Attributes
-    ----------
-    name : str
-        Job, command and module under jobs/.
-    spark : bool
-        Whether it needs a session: publishing reads receipts and coverage alone.
-    gated : bool
-        Whether it can refuse a day that a person may accept all the same: `build` takes the reason as `accept`.
-    """
-
-    name: str
-    spark: bool = True
-    gated: bool = False
-
-
-STEPS = (
-    *(Step(n, gated=n == "sample") for n in ("ingest", "tiles", "labels", "sample", "features", "coverage")),
-    Step("publish", spark=False, gated=True),
-)
-SIDE_STEPS = (Step("stats"), Step("state"))  # beside the chain: no training set needs them
-
-
-def step_named(name: str) -> Step:
-    """A step of the chain, or beside it."""
-    return next(step for step in (*STEPS, *SIDE_STEPS) if step.name == name)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 
 from headrace import __version__
-from headrace.chain import step_named
 from headrace.cli_days import add_day_commands
 from headrace.cli_features import features_app
 from headrace.cli_models import add_model_commands
@@ -31,6 +30,7 @@ from headrace.cli_options import (
 )
 from headrace.cli_prerank import add_prerank_commands
 from headrace.errors import HeadraceError
+from headrace.steps import step_named
 
 __all__ = ["app", "main"]
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-from headrace.chain import run_step, step_named
+from headrace.chain import run_step
 from headrace.cli_options import reason_of, settings_of
 from headrace.config import load_config
 from headrace.days import day_range
 from headrace.errors import HeadraceError
+from headrace.steps import step_named
 
 __all__ = ["main"]
 

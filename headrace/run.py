@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from headrace.chain import STEPS, Plan, StepOutcome, plan_run, run_step, step_named
+from headrace.chain import Plan, StepOutcome, plan_run, run_step
 from headrace.config import Config, feature_columns
 from headrace.days import day_range
 from headrace.delta import is_table, read_days
 from headrace.freshness import grouped
 from headrace.receipts import WITHDRAWN, Receipt, latest_receipts
+from headrace.steps import STEPS, step_named
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,13 +8,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from headrace.chain import STEPS
 from headrace.config import Config
 from headrace.days import day_range
 from headrace.errors import InputError
 from headrace.freshness import asked_receipt, grouped, why_not_done
 from headrace.inputs import Known
 from headrace.receipts import REFUSED, STARTED, WITHDRAWN, all_latest
+from headrace.steps import STEPS
 from schemas.landing import landed_days
 
 __all__ = ["StatusCell", "days_to_show", "show_status", "status_grid"]

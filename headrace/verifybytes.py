@@ -13,12 +13,12 @@ from deltalake.exceptions import DeltaError
 from rich.console import Console
 from rich.table import Table as Shown
 
-from headrace.chain import SIDE_STEPS, STEPS
 from headrace.config import Config
 from headrace.delta import delta_files, is_table
 from headrace.errors import GateError, HeadraceError, InputError
 from headrace.receipts import REFUSED, STARTED, WITHDRAWN, Receipt, all_latest, check_accounting
 from headrace.rowhash import content_hash_of, rows_of
+from headrace.steps import SIDE_STEPS, STEPS
 from schemas.coverage import UNHASHED
 
 __all__ = ["verify_days"]

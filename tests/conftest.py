@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.chain import STEPS, plan_run, run_step
+from headrace.chain import plan_run, run_step
 from headrace.config import Config, load_config
+from headrace.steps import STEPS
 from tests import tiny
 
 FIRST, LAST, DAYS = date(2024, 3, 30), date(2024, 4, 2), 3

@@ -11,12 +11,13 @@ import pytest
 
 from features.states import STATES
 from headrace import tables
-from headrace.chain import STEPS, run_step, step_named
+from headrace.chain import run_step
 from headrace.config import feature_columns, load_config
 from headrace.delta import read_days
 from headrace.errors import InputError
 from headrace.manifest import differences, read_manifest
 from headrace.receipts import STARTED, latest_receipts, write_receipts
+from headrace.steps import STEPS, step_named
 from tests.conftest import DAYS, FIRST, LAST, config_of, run_all
 from tests.oracle import Oracle, profile_at
 

@@ -7,11 +7,12 @@ from datetime import date, timedelta
 import pytest
 
 from headrace import tables
-from headrace.chain import run_step, step_named
+from headrace.chain import run_step
 from headrace.delta import read_days
 from headrace.errors import ConflictError, InputError
 from headrace.receipts import LOST, STARTED, all_latest, begun, latest_receipts, write_receipts
 from headrace.status import status_grid
+from headrace.steps import step_named
 from jobs import sample
 from schemas.tables import table
 from tests.conftest import LAST

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headrace.chain import plan_run, run_step, step_named
+from headrace.chain import plan_run, run_step
 from headrace.config import load_config
 from headrace.errors import ConfigError, GateError, InputError
 from headrace.manifest import differences, load_manifest, read_manifest
@@ -19,6 +19,7 @@ from headrace.rebuilding import rebuild_day
 from headrace.receipts import STARTED, WITHDRAWN, latest_receipts, write_receipts
 from headrace.run import publishable, run_chain
 from headrace.status import show_status, status_grid
+from headrace.steps import step_named
 from headrace.withdraw import unpublish
 from tests.conftest import DAYS, LAST, config_of
 from trainer.published import published_days

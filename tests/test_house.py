@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from headrace.chain import STEPS
 from headrace.cli import app
+from headrace.steps import STEPS
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "features", "headrace", "jobs", "reports", "sampling", "schemas", "simulation", "trainer")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from headrace.chain import STEPS, plan_run, run_step
+from headrace.chain import plan_run, run_step
 from headrace.delta import read_days
 from headrace.errors import InputError
+from headrace.steps import STEPS
 from tests.conftest import config_of
 from tests.tiny import ENGAGEMENT, IMPRESSION, frame_of, write_day
 

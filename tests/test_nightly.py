@@ -19,11 +19,12 @@ from features.plan import GroupPlan
 from features.reading import spine_files, tile_rows
 from features.tiles import tile_spec
 from headrace import tables
-from headrace.chain import run_step, step_named, up_to_date
+from headrace.chain import run_step, up_to_date
 from headrace.days import epoch_micros
 from headrace.delta import DeltaFile
 from headrace.errors import GateError
 from headrace.receipts import latest_receipts
+from headrace.steps import step_named
 from headrace.verify import verify_state
 from tests.conftest import DAYS, FIRST, LAST, config_of
 from tests.test_aggregates import HOUR, START, config_with, events_table, shown_and, some_rows

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from headrace.chain import run_step, step_named
+from headrace.chain import run_step
 from headrace.cli import main
 from headrace.config import Config
 from headrace.delta import read_days
 from headrace.errors import GateError
 from headrace.published import pinned_days
 from headrace.receipts import latest_receipts
+from headrace.steps import step_named
 from tests.conftest import LAST, config_of
 
 DAYS = [LAST - timedelta(days=1), LAST]

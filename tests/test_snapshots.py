@@ -12,11 +12,12 @@ from features.events import event_columns
 from features.snapshots import _changed, latest, snapshot_moments
 from features.tiles import tile_spec
 from headrace import tables
-from headrace.chain import run_step, step_named
+from headrace.chain import run_step
 from headrace.config import value_types
 from headrace.days import day_end
 from headrace.delta import read_days
 from headrace.receipts import latest_receipts
+from headrace.steps import step_named
 from schemas.grouptables import stats_schema
 from tests.conftest import FIRST, config_of
 from tests.oracle import Oracle, as_of

@@ -14,11 +14,12 @@ from deltalake import DeltaTable
 from rich.console import Console
 
 from headrace import verifybytes
-from headrace.chain import STEPS, run_step, step_named
+from headrace.chain import run_step
 from headrace.config import Config
 from headrace.delta import delta_files
 from headrace.errors import GateError, InputError
 from headrace.receipts import REFUSED, STARTED, WITHDRAWN, all_latest
+from headrace.steps import STEPS, step_named
 from headrace.verifybytes import verify_days
 from tests.conftest import FIRST, LAST, config_of
 

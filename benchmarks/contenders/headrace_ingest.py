@@ -4,8 +4,9 @@ import json
 from datetime import date
 
 from benchmarks.contenders.common import Job, bench_session, contend
-from headrace.chain import STEPS, run_step
+from headrace.chain import run_step
 from headrace.config import load_config
+from headrace.steps import STEPS
 
 __all__ = ["build"]
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from benchmarks.contenders.common import Job, bench_session, contend
 from benchmarks.contenders.headrace import feature_settings
 from benchmarks.worldfiles import FIRST_DAY
-from headrace.chain import run_step, step_named
+from headrace.chain import run_step
 from headrace.checks import PARTS
 from headrace.config import Config, load_config
 from headrace.config.load import config_from
 from headrace.receipts import Receipt, write_receipts
+from headrace.steps import step_named
 
 __all__ = ["HOWS", "build"]
 

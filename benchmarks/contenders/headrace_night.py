@@ -22,10 +22,11 @@ from benchmarks.names import COUNTED, SUMMED
 from benchmarks.nightworlds import NightWorld
 from benchmarks.worldfiles import FIRST_DAY
 from features.reading import state_files, tile_rows
-from headrace.chain import run_step, step_named, up_to_date
+from headrace.chain import run_step, up_to_date
 from headrace.checks import PARTS
 from headrace.config import Config, load_config
 from headrace.receipts import Receipt, latest_receipts, write_receipts
+from headrace.steps import step_named
 
 __all__ = ["HOWS", "build", "opened_rows"]
 

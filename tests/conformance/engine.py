@@ -11,9 +11,10 @@ import yaml
 from pyspark.sql import SparkSession
 
 from features.states import STATES
-from headrace.chain import STEPS, run_step
+from headrace.chain import run_step
 from headrace.config import Config, feature_columns, load_config
 from headrace.delta import is_table, read_days
+from headrace.steps import STEPS
 from tests.conformance.case import TABLES, Case, Cell, catalogue, load_cases
 from tests.conformance.landing import IDS, landed_days, write_landing
 from tests.conformance.names import column_names, world_features

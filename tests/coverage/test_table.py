@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.chain import run_step, step_named
+from headrace.chain import run_step
 from headrace.config import feature_columns
 from headrace.delta import delta_files, read_days
 from headrace.errors import InputError
 from headrace.receipts import latest_receipts, write_receipts
+from headrace.steps import step_named
 from reports.rows import PART_COLUMNS, merged_days
 from schemas.coverage import HISTORY_COLUMNS
 from tests.conftest import LAST, config_of
