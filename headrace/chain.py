@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from headrace.checks import check_built, check_maturity
 from headrace.config import Config
+from headrace.costs import spark_costs, stages_of, with_costs
 from headrace.days import day_range
 from headrace.errors import GateError, InputError
 from headrace.freshness import asked_receipt, done, why_not_done
+from headrace.grouped import done_by_whole, joined_receipts
 from headrace.inputs import INPUTS, Known
+from headrace.progress import StageNews, watched_stages
 from headrace.receipts import REFUSED, Receipt, Run, begun, latest_receipts, write_receipts
 from headrace.steps import STEPS, Step
 from schemas.landing import landed_days
@@ -27,8 +30,30 @@ __all__ = [
     "inputs_of",
     "plan_run",
     "run_step",
+    "scope_days",
     "up_to_date",
 ]
+
+
+def _start(config: Config, *, ds: date) -> date:
+    """First day of history; InputError where nothing has landed, or where `ds` lies before it."""
+    landed = landed_days(config.landing, "impressions")
+    if not landed:
+        raise InputError(
+            f"{config.landing}/impressions",
+            found="no folder ds=YYYY-MM-DD",
+            wanted="landing files, one folder a day",
+            remedy="check `landing` in the config, or make a world with `headrace simulate`",
+        )
+    start = config.start_ds or landed[0]
+    if ds < start:
+        raise InputError(
+            "--ds and --days",
+            found=f"a first day {ds}",
+            wanted=f"days from {start} on, where history begins",
+            remedy="ask for fewer days or a later one",
+        )
+    return start
 
 
 @dataclass(frozen=True)
@@ -47,23 +72,8 @@ def plan_run(config: Config, *, ds: date, days: int) -> Plan:
     InputError
         Nothing has landed, or a day's labels are not mature yet.
     """
-    landed = landed_days(config.landing, "impressions")
-    if not landed:
-        raise InputError(
-            f"{config.landing}/impressions",
-            found="no folder ds=YYYY-MM-DD",
-            wanted="landing files, one folder a day",
-            remedy="check `landing` in the config, or make a world with `headrace simulate`",
-        )
-    start = config.start_ds or landed[0]
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
-    if chosen[0] < start:
-        raise InputError(
-            f"--ds {ds} --days {days}",
-            found=f"a first day {chosen[0]}",
-            wanted=f"days from {start} on, where history begins",
-            remedy="ask for fewer days or a later one",
-        )
+    start, landed = _start(config, ds=chosen[0]), landed_days(config.landing, "impressions")
     provisional = config.labels.provisional
     if not provisional:
         check_maturity(config, ds=ds, landed=landed)
@@ -77,9 +87,30 @@ def plan_run(config: Config, *, ds: date, days: int) -> Plan:
     return Plan(chosen, per_step)
 
 
+def scope_days(config: Config, step: Step, *, ds: date, days: int, scope: str) -> list[date]:
+    """Days that one step has to look at.
+
+    Parameters
+    ----------
+    scope : "day", "history" or "publish"
+        The `days` that end with `ds`; every day from the start of history to `ds`; or those that publishing `ds` needs.
+
+    Raises
+    ------
+    InputError
+        Nothing has landed, `ds` lies before history, or (publish) its labels are not mature.
+    """
+    chosen = list(day_range(ds - timedelta(days=days - 1), ds))
+    if scope == "day":
+        return chosen
+    if scope == "publish":
+        return plan_run(config, ds=ds, days=days).per_step.get(step.name, chosen)
+    return list(day_range(_start(config, ds=ds), ds))
+
+
 @dataclass(frozen=True)
 class StepOutcome:
-    """What one step did, and why it built each day."""
+    """What one step did, and why it built each day; `joined` are days whose groups had been built apart."""
 
     step: str
     built: list[date]
@@ -87,6 +118,7 @@ class StepOutcome:
     seconds: float
     receipts: list[Receipt]
     reasons: dict[date, str] = field(default_factory=dict)
+    joined: list[date] = field(default_factory=list)
 
 
 def run_step(
@@ -97,32 +129,65 @@ def run_step(
     days: Sequence[date],
     rebuild: Collection[date] = (),
     accept: str | None = None,
+    tell: Callable[[StageNews], None] | None = None,
 ) -> StepOutcome:
     """Build the days whose receipt does not already say done with the same inputs, config and code, and those to `rebuild`.
 
     `spark` is called only if there is something to build, so that a run with nothing to do starts no JVM. From the
     first write on a receipt `started` stands until the job is done: what a killed job left is never taken for done.
     With a reason to `accept` them, days that a gate refuses are done all the same; the reason is on their receipts.
+    `tell` hears of each stage that takes long enough to be looked at.
     """
     started = datetime.now(UTC)
     known = Known(config, latest_receipts(config))
     asked = {day: asked_receipt(known, step.name, day) for day in days}
-    pending = [day for day in days if day in rebuild or not done(known, asked[day])]
+    wanting = [day for day in days if day in rebuild or not done(known, asked[day])]
+    standing, joined = _by_groups(config, step, [day for day in wanting if day not in rebuild])
+    receipts = write_receipts(config, [_signed(made, asked[day], None, started) for day, made in joined.items()])
+    pending = [day for day in wanting if day not in standing and day not in joined]
     if pending:
         for job in sorted({*known.missing, *known.stale}):
             missing, stale = (sorted(found.get(job, ())) for found in (known.missing, known.stale))
             check_built(f"{step.name} {pending[-1]}", job, missing=missing, stale=stale)
-        session = spark() if step.spark else None
-        build = import_module(f"jobs.{step.name}").build
-        build = partial(build, accept=accept) if step.gated else build
+        build = _builder(step, spark() if step.spark else None, config, accept=accept, tell=tell)
         with begun(config, [asked[day] for day in pending]) as run, _refusals(run, asked, started):
-            made: dict[date, Receipt] = build(session, config, pending)
+            made = build(pending)
             run.check_newest()
-        receipts = write_receipts(config, [_signed(made[day], asked[day], run, started) for day in pending])
+        receipts += write_receipts(config, [_signed(made[day], asked[day], run, started) for day in pending])
     seconds = (datetime.now(UTC) - started).total_seconds()
     reasons = {day: why_not_done(known, asked[day]) or "asked for" for day in pending}
-    skipped = [day for day in days if day not in pending]
-    return StepOutcome(step.name, pending, skipped, seconds, receipts if pending else [], reasons)
+    skipped = [day for day in days if day not in pending and day not in joined]
+    return StepOutcome(step.name, pending, skipped, seconds, receipts, reasons, list(joined))
+
+
+def _builder(
+    step: Step,
+    session: "SparkSession | None",
+    config: Config,
+    *,
+    accept: str | None,
+    tell: Callable[[StageNews], None] | None,
+) -> Callable[[list[date]], dict[date, Receipt]]:
+    """The job's `build`, its stages told of, with what it cost on every receipt."""
+    job = import_module(f"jobs.{step.name}").build
+    job = partial(job, accept=accept) if step.gated else job
+
+    def build(days: list[date]) -> dict[date, Receipt]:
+        before = {stage["stageId"] for stage in stages_of(session)}
+        with watched_stages(session if tell else None, tell or (lambda _: None)):
+            made: dict[date, Receipt] = job(session, config, days)
+        return with_costs(config, made, spark_costs(stages_of(session), before=before))
+
+    return build
+
+
+def _by_groups(config: Config, step: Step, days: Sequence[date]) -> tuple[set[date], dict[date, Receipt]]:
+    """Days that stand for one group because the whole step does, and receipts of those whose groups all stand."""
+    if not step.grouped or not days:
+        return set(), {}
+    if config.group is not None:
+        return done_by_whole(config, step.name, days), {}
+    return set(), joined_receipts(config, step.name, days)
 
 
 @contextmanager
@@ -148,12 +213,13 @@ def up_to_date(config: Config, name: str) -> set[date]:
     """Days of a step whose receipt says done with the inputs, config and code of now."""
     known = Known(config, latest_receipts(config))
     days = [day for job, day in known.receipts if job == name]
-    return {day for day in days if done(known, asked_receipt(known, name, day))}
+    own = {day for day in days if done(known, asked_receipt(known, name, day))}
+    return own | done_by_whole(config, name, days)
 
 
-def _signed(made: Receipt, asked: Receipt, run: Run, started: datetime) -> Receipt:
+def _signed(made: Receipt, asked: Receipt, run: Run | None, started: datetime) -> Receipt:
     facts = {
-        "revision": run.revision_of(asked.ds),
+        "revision": run.revision_of(asked.ds) if run is not None else 0,
         "fingerprint": asked.fingerprint,
         "inputs": asked.inputs,
         "config_hash": asked.config_hash,

@@ -9,33 +9,12 @@ from datetime import date, timedelta
 from headrace import __version__
 from headrace.config import Config
 from headrace.days import day_end, day_range
+from headrace.digests import config_hashes
 from headrace.errors import InputError
 from headrace.receipts import Receipt, latest_receipts
 from schemas.landing import landed_days
 
-__all__ = ["PARTS", "check_built", "check_horizon", "check_maturity", "config_hashes", "is_current"]
-
-PARTS: dict[str, tuple[str, ...]] = {  # parts of the configuration that a job's result depends on
-    "ingest": ("timezone", "start_ds", "ingest", "profiles"),
-    "tiles": ("timezone", "features", "profiles"),
-    "stats": ("timezone", "features", "profiles"),
-    "state": ("timezone", "features", "profiles"),
-    "labels": ("timezone", "labels", "profiles"),
-    "sample": ("timezone", "labels", "sampling", "split"),
-    "features": ("timezone", "country", "features", "profiles", "context"),
-    "coverage": ("coverage", "features", "profiles", "context"),
-    "publish": (
-        "features",
-        "labels",
-        "sampling",
-        "split",
-    ),  # gates judge at the moment of publishing: new rules do not withdraw older days
-}
-
-
-def config_hashes(config: Config) -> dict[str, str]:
-    """Hash of what each job depends on in a configuration."""
-    return {job: config.digest_of(*parts) for job, parts in PARTS.items()}
+__all__ = ["check_built", "check_horizon", "check_maturity", "is_current"]
 
 
 def is_current(hashes: Mapping[str, str], receipt: Receipt) -> bool:

@@ -18,18 +18,22 @@ from headrace.cli_options import (
     ConfigOption,
     DayOption,
     DaysOption,
+    GroupOption,
     ProvisionalOption,
     RebuildOption,
+    Scope,
+    ScopeOption,
     SetOption,
+    SideOption,
     check_alone,
     console,
     needed_day,
     reason_of,
     settings_of,
-    without_accept,
+    without,
 )
 from headrace.cli_prerank import add_prerank_commands
-from headrace.errors import HeadraceError
+from headrace.joblog import log_in, refusing
 from headrace.steps import step_named
 
 __all__ = ["app", "main"]
@@ -49,18 +53,22 @@ app.add_typer(features_app, name="features", rich_help_panel="Steps of the chain
 def main() -> None:
     """Entry point: expected errors become a message and an exit code, never a traceback."""
     try:
-        app()
-    except HeadraceError as error:
-        shown = Console(stderr=True, highlight=False, soft_wrap=True)
-        shown.print(f"error {type(error).__name__}: {error}", markup=False)
-        sys.exit(error.exit_code)
+        with refusing():
+            app()
     except OverflowError as error:
         Console(stderr=True, highlight=False).print(f"error: a day or length out of range ({error})", markup=False)
         sys.exit(2)
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    log: Annotated[
+        str | None,
+        typer.Option("--log", metavar="text|json", help="How run and the steps say what they do (HEADRACE_LOG)."),
+    ] = None,
+) -> None:
+    log_in(log)
     if version:
         print(__version__)
         raise typer.Exit
@@ -75,13 +83,15 @@ def run(
     rebuild: RebuildOption = False,
     provisional: ProvisionalOption = False,
     accept: AcceptOption = None,
+    side: SideOption = False,
 ) -> None:
     """Build days, ingest to publish; what receipts say is done with the same inputs and config is skipped."""
     from headrace.config import load_config
     from headrace.run import run_chain
 
     settled = load_config(config, settings=settings_of(set_, provisional=provisional))
-    run_chain(settled, ds=ds.date(), days=days, rebuild=rebuild, accept=reason_of(accept), console=console())
+    reason = reason_of(accept)
+    run_chain(settled, ds=ds.date(), days=days, rebuild=rebuild, accept=reason, side=side, console=console())
 
 
 def _step_command(name: str, text: str) -> None:
@@ -93,18 +103,20 @@ def _step_command(name: str, text: str) -> None:
         rebuild: RebuildOption = False,
         provisional: ProvisionalOption = False,
         accept: AcceptOption = None,
+        scope: ScopeOption = Scope.day,
+        group: GroupOption = None,
     ) -> None:
         from headrace.config import load_config
         from headrace.run import run_one
 
         settled = load_config(config, settings=settings_of(set_, provisional=provisional))
-        reason = reason_of(accept)
-        run_one(settled, name, ds=ds.date(), days=days, rebuild=rebuild, accept=reason, console=console())
+        how = {"rebuild": rebuild, "accept": reason_of(accept), "scope": scope.value, "group": group}
+        run_one(settled, name, ds=ds.date(), days=days, console=console(), **how)  # type: ignore[arg-type]
 
     command.__doc__ = text
     panel, example = "Steps of the chain", f"example: headrace {name} --ds 2024-05-07"
-    if not step_named(name).gated:  # only a step with a gate has something to accept
-        command = without_accept(command)
+    step = step_named(name)  # only a step with a gate has something to accept
+    command = without(command, *([] if step.gated else ["accept"]), *([] if step.grouped else ["group"]))
     app.command(name, epilog=example, rich_help_panel=panel)(command)
 
 

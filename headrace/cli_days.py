@@ -17,6 +17,7 @@ def add_day_commands(app: typer.Typer) -> None:
     """Add them to the command line."""
     for command, example in (
         (status, "headrace status --days 14"),
+        (landed, "headrace landed --ds 2024-05-07 --mature"),
         (delays, "headrace delays --ds 2024-05-07 --days 7"),
         (manifest, "headrace manifest --ds 2024-05-07 --out manifest.json"),
         (rebuild, "headrace rebuild manifest.json --landing copy/landing --root copy/tables"),
@@ -49,6 +50,19 @@ def status(
     settled = load_config(config, settings=set_ or ())
     chosen = days_to_show(settled, last=ds.date() if ds else None, days=days)
     show_status(settled, days=chosen, console=console())
+
+
+def landed(
+    ds: DayOption,
+    mature: Annotated[bool, typer.Option("--mature", help="Wait for what its labels need as well.")] = False,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Whether a day has landed, for schedulers: exit 0 if so, 4 if not yet, with what is missing."""
+    from headrace.config import load_config
+    from headrace.landed import check_landed
+
+    print(check_landed(load_config(config, settings=set_ or ()), ds.date(), mature=mature))
 
 
 def gates(

@@ -10,6 +10,8 @@ from headrace.cli_options import (
     DaysOption,
     ProvisionalOption,
     RebuildOption,
+    Scope,
+    ScopeOption,
     SetOption,
     console,
     settings_of,
@@ -31,6 +33,7 @@ def features_step(
     set_: SetOption = None,
     rebuild: RebuildOption = False,
     provisional: ProvisionalOption = False,
+    scope: ScopeOption = Scope.day,
 ) -> None:
     """Spine to training set: every feature, every state. `features list` shows what is declared."""
     if context.invoked_subcommand is not None:
@@ -41,7 +44,22 @@ def features_step(
     if ds is None:
         raise typer.BadParameter("the step needs --ds; `headrace features list` shows the columns")
     settled = load_config(config, settings=settings_of(set_, provisional=provisional))
-    run_one(settled, "features", ds=ds.date(), days=days, rebuild=rebuild, console=console())
+    run_one(settled, "features", ds=ds.date(), days=days, rebuild=rebuild, scope=scope.value, console=console())
+
+
+@features_app.command("groups", epilog="example: headrace features groups --config my.yaml --json")
+def features_groups(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    json_: Annotated[bool, typer.Option("--json", help="One line of JSON, for a scheduler.")] = False,
+) -> None:
+    """Names of the feature groups: what `--group` takes."""
+    import json
+
+    from headrace.config import load_config
+
+    names = list(load_config(config, settings=set_ or ()).features.groups)
+    print(json.dumps(names) if json_ else "\n".join(names))
 
 
 @features_app.command("list", epilog="example: headrace features list --config my.yaml --group user")

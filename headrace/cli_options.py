@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from datetime import date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,16 +18,29 @@ __all__ = [
     "ConfigOption",
     "DayOption",
     "DaysOption",
+    "GroupOption",
     "ProvisionalOption",
     "RebuildOption",
+    "Scope",
+    "ScopeOption",
     "SetOption",
+    "SideOption",
     "check_alone",
     "console",
     "needed_day",
     "reason_of",
     "settings_of",
-    "without_accept",
+    "without",
 ]
+
+
+class Scope(StrEnum):
+    """Which days a step looks at."""
+
+    day = "day"
+    history = "history"
+    publish = "publish"
+
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (default: local.yaml).")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")]
@@ -35,6 +49,18 @@ DaysOption = Annotated[int, typer.Option("--days", min=1, help="Number of days t
 RebuildOption = Annotated[bool, typer.Option("--rebuild", help="Build again even if nothing changed.")]
 ProvisionalOption = Annotated[
     bool, typer.Option("--provisional", help="Label days that are not mature yet; they cannot be published.")
+]
+SideOption = Annotated[
+    bool, typer.Option("--side", help="Also build state and stats, which serving and later nights use.")
+]
+ScopeOption = Annotated[
+    Scope,
+    typer.Option(
+        help="day: the days that end with --ds; history: every day up to it; publish: what publishing it needs of this step."
+    ),
+]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", help="This feature group alone; later the step without --group joins them.")
 ]
 AcceptOption = Annotated[
     str | None,
@@ -86,10 +112,10 @@ def check_alone(option: str, **others: object) -> None:
         )
 
 
-def without_accept(command: Callable[..., None]) -> Callable[..., None]:
-    """The same command without its option --accept."""
+def without(command: Callable[..., None], *options: str) -> Callable[..., None]:
+    """The same command without some of its options."""
     signature = inspect.signature(command)
-    kept = [p for name, p in signature.parameters.items() if name != "accept"]
+    kept = [p for name, p in signature.parameters.items() if name not in options]
 
     @functools.wraps(command)
     def plain(**given: Any) -> None:

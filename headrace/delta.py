@@ -26,12 +26,14 @@ class DeltaFile:
     Attributes
     ----------
     bounds : column -> (least, greatest) in microseconds, of the timestamps that the log knows; None where it knows none
+    size : bytes
     """
 
     path: str
     ds: date
     rows: int
     bounds: dict[str, tuple[int, int]] | None = None
+    size: int = 0
 
 
 def file_system(uri: str) -> tuple[fs.FileSystem, str]:
@@ -52,9 +54,9 @@ def delta_files(uri: str, *, days: Sequence[date] | None = None, version: int | 
     if actions.num_rows == 0:
         return []
     wanted = None if days is None else set(days)
-    columns = [actions.column(n).to_pylist() for n in ("path", "partition.ds", "num_records")]
+    columns = [actions.column(n).to_pylist() for n in ("path", "partition.ds", "num_records", "size_bytes")]
     rows = zip(*columns, _bounds(actions), strict=True)
-    found = [DeltaFile(unquote(path), ds, number, bounds) for path, ds, number, bounds in rows]
+    found = [DeltaFile(unquote(path), ds, number, bounds, size) for path, ds, number, size, bounds in rows]
     return sorted((f for f in found if wanted is None or f.ds in wanted), key=lambda f: (f.ds, f.path))
 
 

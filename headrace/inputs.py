@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
 
-from headrace.checks import config_hashes, is_current
+from headrace.checks import is_current
 from headrace.config import Config
 from headrace.days import day_range
+from headrace.digests import config_hashes
 from headrace.receipts import REFUSED, Receipt
 from schemas.landing import landed_days, landing_digest
 

@@ -3,17 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-
-from headrace.chain import run_step
-from headrace.cli_options import reason_of, settings_of
-from headrace.config import load_config
-from headrace.days import day_range
-from headrace.errors import HeadraceError
-from headrace.steps import step_named
-
-__all__ = ["main"]
 
 
 def _uncover_packages() -> None:
@@ -26,6 +17,14 @@ def _uncover_packages() -> None:
 
 _uncover_packages()  # jobs import this module before any package that one of them could hide
 
+from headrace.cli_options import console, reason_of, settings_of  # noqa: E402
+from headrace.config import load_config  # noqa: E402
+from headrace.joblog import log_in, refusing  # noqa: E402
+from headrace.run import run_chain, run_one  # noqa: E402
+from headrace.steps import step_named  # noqa: E402
+
+__all__ = ["main", "main_nightly"]
+
 
 def _positive(text: str) -> int:
     days = int(text)
@@ -34,8 +33,8 @@ def _positive(text: str) -> int:
     return days
 
 
-def main(name: str, arguments: Sequence[str] | None = None) -> None:
-    """Run one step for --ds (and the --days that end with it), as spark-submit starts it."""
+def _arguments(name: str) -> argparse.ArgumentParser:
+    """What the jobs of all steps take."""
     parser = argparse.ArgumentParser(
         description=f"headrace {name}",
         epilog=f"example: spark-submit jobs/{name}.py --config conf/prod.yaml --ds 2024-05-01",
@@ -46,26 +45,54 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
     parser.add_argument("--rebuild", action="store_true", help="build again even if nothing changed")
     parser.add_argument("--provisional", action="store_true", help="label days that are not mature yet")
-    if step_named(name).gated:
+    parser.add_argument("--log", metavar="text|json", help="lines for people (default) or one JSON object a line")
+    parser.add_argument("--run-id", help="id on every line of the log and on the receipts (default: made)")
+    return parser
+
+
+def main(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run one step, as spark-submit starts it."""
+    parser, step = _arguments(name), step_named(name)
+    parser.add_argument(
+        "--scope",
+        choices=("day", "history", "publish"),
+        default="day",
+        help="day: the --days that end with --ds; history: every day up to it; publish: what publishing it needs",
+    )
+    if step.grouped:
+        parser.add_argument("--group", help="this feature group alone; the job without it joins them")
+    if step.gated:
         parser.add_argument("--accept", metavar="REASON", help="go on although a gate refuses the day, and say why")
     given = parser.parse_args(arguments)
-    try:
-        from headrace.session import spark_session
-
-        config = load_config(given.config, settings=settings_of(given.set, provisional=given.provisional))
-        days = list(day_range(given.ds - timedelta(days=given.days - 1), given.ds))
-        outcome = run_step(
-            lambda: spark_session(config.spark, app=f"headrace {name} {given.ds}"),
-            config,
-            step_named(name),
-            days=days,
-            rebuild=days if given.rebuild else [],
+    with refusing():
+        log_in(given.log, run=given.run_id)
+        run_one(
+            load_config(given.config, settings=settings_of(given.set, provisional=given.provisional)),
+            name,
+            ds=given.ds,
+            days=given.days,
+            rebuild=given.rebuild,
+            console=console(),
             accept=reason_of(getattr(given, "accept", None)),
+            scope=given.scope,
+            group=getattr(given, "group", None),
         )
-    except HeadraceError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
-    for receipt in outcome.receipts:
-        print(f"{name} {receipt.ds} revision {receipt.revision}: {receipt.rows_in} rows in, {receipt.rows_out} out")
-    for day in outcome.skipped:
-        print(f"{name} {day}: skipped, done with the same inputs, config and code")
+
+
+def main_nightly(arguments: Sequence[str] | None = None) -> None:
+    """Run the whole chain in one application."""
+    parser = _arguments("nightly")
+    parser.add_argument("--accept", metavar="REASON", help="go on although a gate refuses the day, and say why")
+    parser.add_argument("--side", action="store_true", help="also build state and stats")
+    given = parser.parse_args(arguments)
+    with refusing():
+        log_in(given.log, run=given.run_id)
+        run_chain(
+            load_config(given.config, settings=settings_of(given.set, provisional=given.provisional)),
+            ds=given.ds,
+            days=given.days,
+            rebuild=given.rebuild,
+            console=console(),
+            accept=reason_of(given.accept),
+            side=given.side,
+        )

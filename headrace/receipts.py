@@ -7,16 +7,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from threading import Lock
 
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from headrace import __version__
 from headrace.config import Config
 from headrace.delta import is_table, read_days
-from headrace.errors import ConflictError, HeadraceError
+from headrace.errors import ConflictError
+from headrace.parts import conflicting, own_job, seen_by, step_of
+from headrace.receipt import LOST, REFUSED, STARTED, WITHDRAWN, Receipt, check_accounting
 
 __all__ = [
     "REFUSED",
@@ -30,13 +31,10 @@ __all__ = [
     "begun",
     "check_accounting",
     "latest_receipts",
+    "newest_receipts",
     "write_receipts",
 ]
 
-REFUSED = "refused"  # status of days that a gate refused; what a job wrote of them is not to be trusted either
-WITHDRAWN = "unpublished"  # status of a publish receipt that takes a day back
-STARTED = "started"  # status while a job writes: until it is done, what its tables hold of the day is not to be trusted
-LOST = "lost"  # status of a run that found another one writing the same days, and changed nothing
 _RUN: ContextVar["Run | None"] = ContextVar("run", default=None)
 _MAP = pa.map_(pa.string(), pa.string())
 _STAMP = pa.timestamp("us", tz="UTC")
@@ -59,46 +57,6 @@ _SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """One row of `receipts`; see schemas.tables for the columns."""
-
-    job: str
-    ds: date
-    fingerprint: str = ""
-    status: str = "done"
-    revision: int = 0
-    inputs: dict[str, str] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    config_hash: str = ""
-    code_version: str = __version__
-    rows_in: int = 0
-    rows_out: int = 0
-    rows_quarantined: int = 0
-    rows_duplicate: int = 0
-    rows_sampled_out: int = 0
-    rows_immature: int = 0
-    notes: dict[str, str] = field(default_factory=dict)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-
-def check_accounting(receipt: Receipt) -> None:
-    """S13. Raise HeadraceError (a bug, exit 1) unless every row is accounted for."""
-    parts = {
-        name: getattr(receipt, f"rows_{name}")
-        for name in ("out", "quarantined", "duplicate", "sampled_out", "immature")
-    }
-    if receipt.rows_in != sum(parts.values()):
-        raise HeadraceError(
-            f"{receipt.job} {receipt.ds}",
-            found=f"{receipt.rows_in} rows in, {parts}",
-            wanted="rows in = out + quarantined + duplicate + sampled_out + immature",
-            remedy="this is a bug in headrace, or files changed while they were read: run the day again and report it",
-        )
-
-
 def _uri(config: Config) -> str:
     return f"{config.root}/receipts"
 
@@ -109,7 +67,15 @@ def latest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
 
 
 def all_latest(config: Config) -> dict[tuple[str, date], Receipt]:
-    """The highest revision of every job and day, whatever its status; runs that lost to another are passed over."""
+    """The highest revision of every job and day, whatever its status; runs that lost to another are passed over.
+
+    A configuration of one group sees that group's receipts as the step's (headrace.parts).
+    """
+    return seen_by(config, newest_receipts(config))
+
+
+def newest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
+    """The highest revision of every job and day by the name of the job on the receipt: `tiles@user` beside `tiles`."""
     if not is_table(_uri(config)):
         return {}
     rows = read_days(_uri(config)).to_pylist(maps_as_pydicts="strict")
@@ -131,12 +97,19 @@ def _rank(receipt: Receipt) -> tuple[int, bool]:
 
 def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]:
     """Number those that have no revision yet, check and append all in one commit."""
-    highest = _revisions(config)
+    highest: dict[
+        tuple[str, date], int
+    ] = {}  # a step and its groups count together, so that it can be told which is newer
+    for (job, day), number in _revisions(config).items():
+        highest[step_of(job), day] = max(number, highest.get((step_of(job), day), 0))
     numbered = []
     for receipt in receipts:
         check_accounting(receipt)
-        revision = receipt.revision or highest.get((receipt.job, receipt.ds), 0) + 1
-        numbered.append(replace(receipt, revision=revision))
+        job = own_job(config, receipt.job)
+        revision = receipt.revision or highest.get((step_of(job), receipt.ds), 0) + 1
+        numbered.append(replace(receipt, job=job, revision=revision))
+    if not numbered:
+        return []
     rows = [{f.name: _plain(getattr(r, f.name)) for f in _SCHEMA} for r in numbered]
     write_deltalake(_uri(config), pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append", partition_by=["ds"])
     return numbered
@@ -171,11 +144,17 @@ class Run:
     def check_newest(self) -> None:
         """Raise ConflictError where a run of the same job and day began after this one: the later one goes on."""
         highest = _revisions(self.config) if self.has_begun else {}
-        later = [r for r in self.receipts if highest.get((r.job, r.ds), 0) > r.revision]
+        later = [
+            (r, job, number)
+            for r in self.receipts
+            for (job, day), number in highest.items()
+            if day == r.ds and number > r.revision and conflicting(job, r.job)
+        ]
         if later:
+            own, job, number = later[0]
             raise ConflictError(
-                f"{later[0].job} {later[0].ds}, revision {later[0].revision}",
-                found=f"another run of it that began later, revision {highest[later[0].job, later[0].ds]}",
+                f"{own.job} {own.ds}, revision {own.revision}",
+                found=f"another run that began later: {job}, revision {number}",
                 wanted="one run for a day at a time",
                 remedy="this run stops and writes nothing more; look with headrace status, and run again if the other one did not end well",
             )

@@ -1,22 +1,23 @@
-"""Drive the chain: a progress line per step, a summary table at the end."""
+"""Drive the chain: a line per step and per long stage, tables of what came of it and what it cost at the end."""
 
 from collections import Counter
-from collections.abc import Callable
-from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from headrace.chain import Plan, StepOutcome, plan_run, run_step
-from headrace.config import Config, feature_columns
-from headrace.days import day_range
-from headrace.delta import is_table, read_days
+from headrace.chain import Plan, StepOutcome, plan_run, run_step, scope_days
+from headrace.config import Config
 from headrace.freshness import grouped
-from headrace.receipts import WITHDRAWN, Receipt, latest_receipts
-from headrace.steps import STEPS, step_named
+from headrace.joblog import JobLog, open_log, span_of
+from headrace.progress import StageNews
+from headrace.receipt import WITHDRAWN, Receipt
+from headrace.receipts import latest_receipts
+from headrace.steps import SIDE_STEPS, STEPS, Step, step_named
+from headrace.summary import cost_table, costs_of, summary
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,95 +25,175 @@ if TYPE_CHECKING:
 __all__ = ["publishable", "run_chain", "run_one"]
 
 
-def _session(config: Config) -> Callable[[], "SparkSession"]:
+def _session(config: Config, app: str) -> Callable[[], "SparkSession"]:
     def start() -> "SparkSession":
         from headrace.session import spark_session
 
-        return spark_session(config.spark)
+        return spark_session(config.spark, app=app)
 
     return start
 
 
 def run_chain(
-    config: Config, *, ds: date, days: int, rebuild: bool, console: Console, accept: str | None = None
+    config: Config,
+    *,
+    ds: date,
+    days: int,
+    rebuild: bool,
+    console: Console,
+    accept: str | None = None,
+    side: bool = False,
 ) -> list[StepOutcome]:
-    """Build `days` days that end with `ds`, ingest to publish, and say what was done and what was not needed."""
+    """Build `days` days that end with `ds`, ingest to publish, and say what was done and what was not needed.
+
+    With `side`, the steps beside the chain (state, stats) are built too, before what it publishes.
+    """
+    log = open_log(console)
     plan = plan_run(config, ds=ds, days=days)
     outcomes: list[StepOutcome] = []
     try:
-        _run_steps(config, plan, outcomes, rebuild=rebuild, accept=accept, console=console)
+        for step in _in_order(side=side):
+            outcomes.append(_planned(config, step, plan, rebuild=rebuild, accept=accept, log=log))
     finally:
         if outcomes:  # what was reached, also where a gate refused a day
-            console.print(summary(config, plan.days, outcomes))
+            _sum_up(config, plan.days, outcomes, log=log)
     return outcomes
 
 
-def _run_steps(
-    config: Config, plan: Plan, outcomes: list[StepOutcome], *, rebuild: bool, accept: str | None, console: Console
-) -> None:
-    """Every step in turn; what each did is added to `outcomes`."""
-    for step in STEPS:
-        chosen = plan.per_step[step.name]
-        if step.name == "publish":
-            chosen = publishable(config, chosen, console=console)
-        again = plan.days if rebuild else []
-        outcomes.append(_show_step(config, step.name, chosen, rebuild=again, accept=accept, console=console))
+def _in_order(*, side: bool) -> list[Step]:
+    """The chain, with the side steps right after what they read."""
+    steps = list(STEPS)
+    for step in SIDE_STEPS if side else ():
+        steps.insert(1 + max(n for n, before in enumerate(steps) if before.name in step.after), step)
+    return steps
 
 
-def publishable(config: Config, days: list[date], *, console: Console) -> list[date]:
+def _planned(config: Config, step: Step, plan: Plan, *, rebuild: bool, accept: str | None, log: JobLog) -> StepOutcome:
+    chosen = plan.per_step.get(step.name, plan.days)
+    if step.name == "publish":
+        chosen = publishable(config, chosen, log=log)
+    return _told(config, step, chosen, rebuild=plan.days if rebuild else [], accept=accept, log=log)
+
+
+def _sum_up(config: Config, days: Sequence[date], outcomes: Sequence[StepOutcome], *, log: JobLog) -> None:
+    costs = costs_of(outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    if costs:
+        log.tell("costs", cost_table(costs), plain=f"{seconds:.1f} s in all", steps=costs)
+    log.tell("summary", summary(config, list(days), list(outcomes)), plain=f"{len(days)} day(s)", **span_of(days))
+
+
+def publishable(config: Config, days: Sequence[date], *, log: JobLog) -> list[date]:
     """Days that `run` may publish: none of a provisional run, and none that a person took back."""
     if config.labels.provisional:
-        console.print("[bold]publish  [/] [yellow]left out: labels are provisional[/]; run again without --provisional")
+        log.tell(
+            "left_out",
+            "[bold]publish  [/] [yellow]left out: labels are provisional[/]; run again without --provisional",
+            plain="publish left out: labels are provisional",
+            job="publish",
+        )
         return []
     latest = latest_receipts(config)
     withdrawn = [d for d in days if ("publish", d) in latest and latest["publish", d].status == WITHDRAWN]
     for day in withdrawn:
         reason = latest["publish", day].notes.get("reason", "")
-        console.print(
-            f"publish   {day} left out: unpublished ({reason}); headrace publish --ds {day} brings it back",
-            markup=False,
-        )
+        text = f"publish   {day} left out: unpublished ({reason}); headrace publish --ds {day} brings it back"
+        log.tell("left_out", escape(text), plain=text, job="publish", ds=day)
     return [day for day in days if day not in withdrawn]
 
 
 def run_one(
-    config: Config, name: str, *, ds: date, days: int, rebuild: bool, console: Console, accept: str | None = None
+    config: Config,
+    name: str,
+    *,
+    ds: date,
+    days: int,
+    rebuild: bool,
+    console: Console,
+    accept: str | None = None,
+    scope: str = "day",
+    group: str | None = None,
 ) -> StepOutcome:
-    """Build one step for `days` days that end with `ds`."""
-    chosen = list(day_range(ds - timedelta(days=days - 1), ds))
-    return _show_step(config, name, chosen, rebuild=chosen if rebuild else [], accept=accept, console=console)
-
-
-def _show_step(
-    config: Config, name: str, days: list[date], *, rebuild: list[date], accept: str | None, console: Console
-) -> StepOutcome:
-    step = step_named(name)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    if not console.is_terminal:
-        console.print(f"{name:<9} {_span(days)} ...")
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        progress.add_task(f"{name}: {_span(days)}")
-        outcome = run_step(_session(config), config, step, days=days, rebuild=rebuild, accept=accept)
-    rows = sum(r.rows_out for r in outcome.receipts)
-    built = f"built {_span(outcome.built)}: {rows:,} rows out, {outcome.seconds:.1f} s" if outcome.built else ""
-    refused = sum(r.rows_quarantined for r in outcome.receipts)
-    if refused:
-        built += f"; [bold yellow]{refused:,} rows quarantined[/] ({_top_reasons(outcome.receipts)})"
-    idle = sorted({m for r in outcome.receipts for m in r.notes.get("metrics_without_events", "").split()})
-    if idle:
-        built += f"; [bold yellow]metrics without events[/] on some of these days: {', '.join(idle)}"
-    lacking = outcome.receipts[0].notes.get("days_lacking", "") if outcome.receipts else ""
-    if lacking:
-        first = lacking.split()[0]
-        built += f"; [bold yellow]{len(lacking.split())} earlier day(s) lack snapshots[/], {first} the first: keys without news since are missing until `headrace stats` has built them"
-    skipped = f"skipped {_span(outcome.skipped)}: same inputs, config and code" if outcome.skipped else ""
-    console.print(f"[bold]{name:<9}[/] {'; '.join(filter(None, (built, skipped))) or 'nothing to do'}")
-    for reason, reached in grouped({day: why for day, why in outcome.reasons.items() if why != "not built"}).items():
-        console.print(f"          {_span(reached)} because: {reason}", markup=False, soft_wrap=True)
+    """Build one step for `days` days that end with `ds`, or for the days of a scope; of one group alone if asked."""
+    step, log = step_named(name), open_log(console)
+    chosen = scope_days(config, step, ds=ds, days=days, scope=scope)
+    narrow = config.for_group(group) if group is not None else config
+    outcome = _told(narrow, step, chosen, rebuild=chosen if rebuild else [], accept=accept, log=log)
+    costs = costs_of([outcome])
+    if costs:
+        log.tell("costs", cost_table(costs), plain=f"{outcome.seconds:.1f} s", steps=costs)
     return outcome
 
 
-def _top_reasons(receipts: list[Receipt]) -> str:
+def _told(
+    config: Config, step: Step, days: list[date], *, rebuild: Sequence[date], accept: str | None, log: JobLog
+) -> StepOutcome:
+    """Build a step and say how it goes."""
+    job = step.name if config.group is None else f"{step.name} {config.group}"
+    facts: dict[str, Any] = {"job": step.name, "group": config.group, **span_of(days)}
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    live = log.form == "text" and log.console.is_terminal
+    if not live:
+        log.tell("step_started", f"{job:<9} {_span(days)} ...", **facts)
+    with Progress(*columns, console=log.console, transient=True, disable=not live) as progress:
+        task = progress.add_task(f"{job}: {_span(days)}")
+
+        def stage(news: StageNews) -> None:
+            said = f"stage {news.stage}: {news.done} of {news.tasks} tasks, {news.seconds:.0f} s"
+            said += f", {news.failed} failed" if news.failed else ""
+            if live:
+                progress.update(task, description=f"{job}: {_span(days)}, {said}")
+            else:
+                log.tell("stage", f"{job:<9} {said}", **facts, **news._asdict())
+
+        app = f"headrace {job} {max(days)}" if days else f"headrace {job}"
+        outcome = run_step(_session(config, app), config, step, days=days, rebuild=rebuild, accept=accept, tell=stage)
+    _tell_outcome(job, outcome, log=log, facts=facts)
+    return outcome
+
+
+def _tell_outcome(job: str, outcome: StepOutcome, *, log: JobLog, facts: dict[str, Any]) -> None:
+    built = [r for r in outcome.receipts if r.ds not in outcome.joined]
+    said = _built(outcome, built)
+    joined = f"joined {_span(outcome.joined)}: every group was built apart" if outcome.joined else ""
+    skipped = f"skipped {_span(outcome.skipped)}: same inputs, config and code" if outcome.skipped else ""
+    text = "; ".join(filter(None, (said, joined, skipped))) or "nothing to do"
+    numbers: dict[str, Any] = {
+        "built": outcome.built,
+        "joined": outcome.joined,
+        "skipped": outcome.skipped,
+        "seconds": round(outcome.seconds, 3),
+        "rows_in": sum(r.rows_in for r in built),
+        "rows_out": sum(r.rows_out for r in built),
+        "rows_quarantined": sum(r.rows_quarantined for r in built),
+    }
+    log.tell("step_done", f"[bold]{job:<9}[/] {text}", plain=f"{job} done", **facts, **numbers)
+    for reason, reached in grouped({day: why for day, why in outcome.reasons.items() if why != "not built"}).items():
+        text = f"          {_span(reached)} because: {reason}"
+        log.tell("reason", escape(text), plain=text.strip(), **facts)
+
+
+def _built(outcome: StepOutcome, receipts: Sequence[Receipt]) -> str:
+    """What was built, and what of it a person should look at."""
+    if not outcome.built:
+        return ""
+    rows, refused = sum(r.rows_out for r in receipts), sum(r.rows_quarantined for r in receipts)
+    said = [f"built {_span(outcome.built)}: {rows:,} rows out, {outcome.seconds:.1f} s"]
+    if refused:
+        said.append(f"[bold yellow]{refused:,} rows quarantined[/] ({_top_reasons(receipts)})")
+    idle = sorted({m for r in receipts for m in r.notes.get("metrics_without_events", "").split()})
+    if idle:
+        said.append(f"[bold yellow]metrics without events[/] on some of these days: {', '.join(idle)}")
+    lacking = receipts[0].notes.get("days_lacking", "").split()
+    if lacking:
+        said.append(
+            f"[bold yellow]{len(lacking)} earlier day(s) lack snapshots[/], {lacking[0]} the first: "
+            "keys without news since are missing until `headrace stats` has built them"
+        )
+    return "; ".join(said)
+
+
+def _top_reasons(receipts: Sequence[Receipt]) -> str:
     """The reasons that refused most rows, from the receipts' notes."""
     counts: Counter[str] = Counter()
     for receipt in receipts:
@@ -122,85 +203,7 @@ def _top_reasons(receipts: list[Receipt]) -> str:
     return ", ".join(f"{name} {rows:,}" for name, rows in counts.most_common(3))
 
 
-def _span(days: list[date]) -> str:
+def _span(days: Sequence[date]) -> str:
     if not days:
         return "no day"
     return str(days[0]) if len(days) == 1 else f"{len(days)} days {min(days)} .. {max(days)}"
-
-
-def summary(config: Config, days: list[date], outcomes: list[StepOutcome]) -> Table:
-    """One line a day: rows in, kept, positive rates, sampling rates, features, coverage, seconds."""
-    latest = latest_receipts(config)
-    coverage = _coverage(config, days)
-    rates = _rates(config, days)
-    table = Table(title="Published days", title_justify="left", header_style="bold", box=SIMPLE)
-    for name in ("day", "seen", "kept", "positives", "neg. rate", "features", "coverage", "status"):
-        table.add_column(
-            name, justify="left" if name in ("day", "positives", "status") else "right", no_wrap=name == "day"
-        )
-    features = len(feature_columns(config))
-    for day in days:
-        seen, kept = _rows(latest, "labels", day), _rows(latest, "sample", day)
-        counts = {a: rates.get((day, f"label_{a}", "positives"), 0) for a in config.labels.windows}
-        positives = " ".join(f"{a} {_percent(n, seen)}" for a, n in counts.items() if n) or "none"
-        negative = rates.get((day, "all", "negative rate"))
-        table.add_row(
-            str(day),
-            f"{seen:,}",
-            f"{kept:,}",
-            positives,
-            "-" if negative is None else f"{negative:.4f}",
-            str(features),
-            f"{coverage[day]:.1%}" if day in coverage else "-",
-            _status(latest, day),
-        )
-    total = sum(outcome.seconds for outcome in outcomes)
-    provisional = [str(d) for d in days if "provisional" in getattr(latest.get(("labels", d)), "notes", {})]
-    note = f"\nprovisional labels: {', '.join(provisional)}" if provisional else ""
-    table.caption = f"{total:.1f} s in all: " + ", ".join(f"{o.step} {o.seconds:.1f}" for o in outcomes) + note
-    return table
-
-
-def _rows(latest: dict[tuple[str, date], Receipt], job: str, day: date) -> int:
-    receipt = latest.get((job, day))
-    return receipt.rows_out if receipt else 0
-
-
-def _status(latest: dict[tuple[str, date], Receipt], day: date) -> str:
-    receipt = latest.get(("publish", day))
-    return f"{receipt.status} r{receipt.revision}" if receipt else "not published"
-
-
-def _percent(part: float, whole: int) -> str:
-    return f"{part / whole:.2%}" if whole else "-"
-
-
-def _rates(config: Config, days: list[date]) -> dict[tuple[date, str, str], float]:
-    """Positives per label over all strata, and the realised rate of negatives; a handful of rows a day."""
-    found: dict[tuple[date, str, str], float] = {}
-    negatives: dict[date, list[int]] = {}
-    for row in _rows_of(config, "sampling_rates", days):
-        key = (row["ds"], row["label"], "positives")
-        found[key] = found.get(key, 0) + row["seen"]
-        sign = {"all": 1, "positive": -1}.get(row["label"], 0)
-        sums = negatives.setdefault(row["ds"], [0, 0])
-        sums[0] += sign * row["seen"]
-        sums[1] += sign * row["kept"]
-    rates = {(day, "all", "negative rate"): kept / seen for day, (seen, kept) in negatives.items() if seen}
-    return found | rates
-
-
-def _coverage(config: Config, days: list[date]) -> dict[date, float]:
-    """Covered share of all cells of the traffic."""
-    covered: dict[date, list[float]] = {}
-    for row in _rows_of(config, "coverage", days):
-        if row["slice"] == "all":
-            sums = covered.setdefault(row["ds"], [0.0, 0.0])
-            sums[0] += row["weight_real"] + row["weight_true_zero"]
-            sums[1] += row["weight"]
-    return {day: part / whole for day, (part, whole) in covered.items() if whole}
-
-
-def _rows_of(config: Config, name: str, days: list[date]) -> list[dict]:
-    uri = f"{config.root}/{name}"
-    return read_days(uri, days=days).to_pylist() if is_table(uri) else []

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from headrace.config.model import SparkConfig
 from headrace.errors import ConfigError
+from headrace.secrets import revealed
 
 __all__ = ["delta_package", "java_version", "spark_session"]
 
@@ -34,10 +35,18 @@ _SETTINGS = {
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.ui.showConsoleProgress": "false",
+    # Spark's own list, and what Azure and Google call their secrets: hidden on the status page and in event logs.
+    "spark.redaction.regex": "(?i)secret|password|passwd|token|credential|(access|account|private|sas)[._-]?key",
     # One BLAS and Arrow thread a Python worker: Spark already runs one worker a core.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
 }
 _LOCAL_SETTINGS = {"spark.ui.enabled": "false", "spark.sql.catalogImplementation": "in-memory"}
+# What receipts say of a build's cost: memory of the Python workers, looked at twice a second.
+_MEASURED = {
+    "spark.executor.processTreeMetrics.enabled": "true",
+    "spark.executor.metrics.pollingInterval": "500",
+}
+_LOCAL_PAGE = {"spark.ui.enabled": "true", "spark.ui.port": "0"}  # a free port, on loopback
 
 
 def delta_package() -> str:
@@ -100,7 +109,12 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
             "spark.jars.packages": delta_package(),
             "spark.driver.extraJavaOptions": "-Dlog4j2.level=error -XX:+IgnoreUnrecognizedVMOptions",
         }
-    for key, value in (settings | config.conf).items():
+        if config.measure:
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            settings |= _LOCAL_PAGE
+    if config.measure:
+        settings |= _MEASURED
+    for key, value in (settings | revealed(config.conf)).items():
         builder = builder.config(key, value)
     logging.getLogger("py4j").setLevel(logging.ERROR)
     with _jvm_log(quiet=not submitted):

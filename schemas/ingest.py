@@ -16,7 +16,7 @@ from schemas.aside import as_duplicates, as_quarantine, keep_id_map, write_aside
 from schemas.conform import COUNTED, REASON, check_columns, conform, landing_columns
 from schemas.duplicates import content_hash, sort_out, sort_out_profiles, suspect_hash
 from schemas.firstpass import first_pass, flag_counts, flags_of, hash_partitions, suspects
-from schemas.landing import LandingFile, survey_day
+from schemas.landing import LandingFile, is_whole, survey_day
 from schemas.reading import DAY, SOURCE, alike, read_raw
 from schemas.tables import table
 
@@ -67,8 +67,22 @@ def survey(config: Config, name: str, *, days: Sequence[date]) -> Landed:
             wanted="a folder for every day, empty where nothing happened",
             remedy="land the day; an empty folder says that the day had no rows",
         )
+    _check_whole(config, name, [day for day, files in found.items() if files is not None])
     files = [file for listed in found.values() for file in listed or []]
     return Landed(name, found, check_columns(config, name, files))
+
+
+def _check_whole(config: Config, name: str, days: Sequence[date]) -> None:
+    """A folder without the marker that is declared is still being delivered."""
+    marker = config.ingest.marker
+    half = [day for day in days if not is_whole(config.landing, name, day, marker=marker)]
+    if half:
+        raise InputError(
+            f"{config.landing}/{name}/ds={half[0]}",
+            found=f"no {marker} in it" + (f" (nor in {len(half) - 1} other days)" if len(half) > 1 else ""),
+            wanted="the marker that says the day was delivered whole (ingest.marker)",
+            remedy="wait for whoever delivers it; headrace landed says when it is there",
+        )
 
 
 def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[date, TableDay]:

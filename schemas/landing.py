@@ -19,7 +19,7 @@ from pyarrow import fs
 from headrace.delta import file_system
 from headrace.errors import InputError
 
-__all__ = ["LandingFile", "landed_days", "landing_digest", "survey_day"]
+__all__ = ["LandingFile", "is_whole", "landed_days", "landing_digest", "survey_day"]
 
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 
@@ -88,6 +88,13 @@ def _day_files(landing: str, table: str, day: date) -> tuple[fs.FileSystem, list
     entries = system.get_file_info(fs.FileSelector(base, recursive=True))
     visible = [e for e in entries if e.type == fs.FileType.File and not e.base_name.startswith(("_", "."))]
     return system, sorted(visible, key=lambda e: e.path)
+
+
+def is_whole(landing: str, table: str, day: date, *, marker: str | None) -> bool:
+    """Whether the day's folder is there, with the marker of its deliverer where one is declared."""
+    system, base = file_system(f"{landing}/{table}/ds={day}")
+    folder = system.get_file_info(base).type == fs.FileType.Directory
+    return folder and (marker is None or system.get_file_info(f"{base}/{marker}").type == fs.FileType.File)
 
 
 def landing_digest(landing: str, table: str, day: date) -> str:

@@ -36,7 +36,9 @@ def spark() -> Iterator:
         "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",  # tiny data: compile fast, and all of it
     }
-    settings = SparkConfig(master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", conf=conf)
+    settings = SparkConfig(
+        master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", measure=False, conf=conf
+    )
     session = spark_session(settings, app="headrace tests")
     yield session
     session.stop()

@@ -115,7 +115,12 @@ def bench_session(
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = {"spark.sql.files.maxPartitionBytes": "32m", "spark.log.level": "ERROR"} | (conf or {})
     config = SparkConfig(
-        master="local[2]", partitions=partitions, shuffle_partitions=partitions, driver_memory=memory, conf=conf
+        master="local[2]",
+        partitions=partitions,
+        shuffle_partitions=partitions,
+        driver_memory=memory,
+        measure=False,
+        conf=conf,
     )
     return spark_session(config, app=app)
 

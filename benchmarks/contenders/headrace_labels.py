@@ -16,9 +16,9 @@ from benchmarks.contenders.common import Job, bench_session, contend
 from benchmarks.contenders.headrace import feature_settings
 from benchmarks.worldfiles import FIRST_DAY
 from headrace.chain import run_step
-from headrace.checks import PARTS
 from headrace.config import Config, load_config
 from headrace.config.load import config_from
+from headrace.digests import PARTS
 from headrace.receipts import Receipt, write_receipts
 from headrace.steps import step_named
 

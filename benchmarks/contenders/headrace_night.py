@@ -23,8 +23,8 @@ from benchmarks.nightworlds import NightWorld
 from benchmarks.worldfiles import FIRST_DAY
 from features.reading import state_files, tile_rows
 from headrace.chain import run_step, up_to_date
-from headrace.checks import PARTS
 from headrace.config import Config, load_config
+from headrace.digests import PARTS
 from headrace.receipts import Receipt, latest_receipts, write_receipts
 from headrace.steps import step_named
 

@@ -14,6 +14,8 @@ from headrace.config.groups import FeaturesConfig
 from headrace.config.sampling import SamplingConfig, SplitConfig
 from headrace.config.training import TrainConfig
 from headrace.durations import parse_duration
+from headrace.errors import ConfigError
+from headrace.secrets import is_reference, is_secret
 
 __all__ = [
     "Config",
@@ -68,6 +70,7 @@ class IngestConfig(Strict):
     """How landing files become conformed tables."""
 
     duplicate_horizon_days: Annotated[int, Field(ge=0)]
+    marker: Annotated[str | None, Field(pattern=r"^[_.][A-Za-z0-9_.-]+$", exclude=True)]  # when, not what
     timestamp_units: dict[ColumnName, Literal["s", "ms", "us", "ns"]]
     optional_tables: list[Literal["user_profile", "item_profile", "engagements"]]
     text_ids: list[Literal["impression_id", "request_id", "user_id", "item_id", "author_id"]]
@@ -157,7 +160,17 @@ class SparkConfig(Strict):
     partitions: Annotated[int, Field(ge=0)]
     shuffle_partitions: Annotated[int, Field(ge=1)]
     driver_memory: str
+    measure: bool
     conf: dict[str, str]
+
+    @model_validator(mode="after")
+    def _no_secret_stands_open(self) -> "SparkConfig":
+        open_ones = [key for key, value in self.conf.items() if is_secret(key) and not is_reference(key, value)]
+        if open_ones:
+            raise ValueError(
+                f"conf: found the value of {open_ones[0]} written out, wanted env:NAME or file:PATH, which is looked up when Spark starts"
+            )
+        return self
 
 
 class Config(Strict):
@@ -181,6 +194,7 @@ class Config(Strict):
     train: TrainConfig
     spark: SparkConfig
     _settings: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _whole: "Config | None" = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "Config":
@@ -193,6 +207,36 @@ class Config(Strict):
     def settings(self) -> dict[str, Any]:
         """The values that it was made from, as plain data: files and --set merged. Empty where it was made otherwise."""
         return self._settings
+
+    @property
+    def group(self) -> str | None:
+        """The one group that it is narrowed to; None for a whole configuration."""
+        return next(iter(self.features.groups)) if self._whole is not None else None
+
+    @property
+    def whole(self) -> "Config":
+        """The configuration with all groups."""
+        return self._whole or self
+
+    def for_group(self, name: str) -> "Config":
+        """The same with one feature group alone.
+
+        Raises
+        ------
+        ConfigError
+            There is no such group.
+        """
+        if name not in self.features.groups:
+            raise ConfigError(
+                f"--group {name}",
+                found="no such group",
+                wanted=f"one of {', '.join(self.features.groups)}",
+                remedy="headrace features groups lists them",
+            )
+        only = self.features.model_copy(update={"groups": {name: self.features.groups[name]}})
+        narrow = self.model_copy(update={"features": only})
+        narrow._whole = self.whole
+        return narrow
 
     def digest_of(self, *parts: str) -> str:
         """Hash of the named parts, so that a job is rebuilt only when what it uses changed."""

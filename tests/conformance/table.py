@@ -49,7 +49,9 @@ def main() -> None:
 
 def _worlds(folder: Path) -> list[Built]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    settings = SparkConfig(master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", conf={})
+    settings = SparkConfig(
+        master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", measure=False, conf={}
+    )
     session = spark_session(settings, app="conformance")
     worlds = [build_world(lambda: session, folder / name, world=name) for name in catalogue()["worlds"]]
     session.stop()
