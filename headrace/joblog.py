@@ -112,5 +112,6 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except HeadraceError as error:
-        open_log(Console(stderr=True, highlight=False, soft_wrap=True)).refuse(error)
+        form: Form = "json" if os.environ.get(_FORM) == "json" else "text"  # the error may be about the form
+        JobLog(Console(stderr=True, highlight=False, soft_wrap=True), form).refuse(error)
         sys.exit(error.exit_code)
