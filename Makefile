@@ -6,10 +6,10 @@ DEMO ?= demo
 STAMP := $(VENV)/.ready-$(shell cat requirements.lock setup.py scripts/setup.sh 2>/dev/null | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench package airflow test-airflow airflow-demo clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv; a second run does nothing
 
@@ -23,11 +23,24 @@ demo: setup ## a simulated world through the whole chain, a model, and the cover
 lint: setup ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: lint ## lint, then all tests: those with a Spark session, and beside them those without
+test: lint ## lint, then all tests: with a Spark session, beside them those without, then a cluster
 	@bash scripts/browser.sh
-	@$(BIN)/python -m pytest -m "not spark" > $(VENV)/plain-tests.log 2>&1 & plain=$$!; \
+	@$(BIN)/python -m pytest -m "not spark and not cluster" > $(VENV)/plain-tests.log 2>&1 & plain=$$!; \
 	$(BIN)/python -m pytest -m spark; with=$$?; \
-	wait $$plain; without=$$?; cat $(VENV)/plain-tests.log; exit $$((with | without))
+	wait $$plain; without=$$?; cat $(VENV)/plain-tests.log; \
+	$(BIN)/python -m pytest -m cluster; cluster=$$?; exit $$((with | without | cluster))
+
+package: setup ## wheel, requirements of executors and the bundle for spark-submit, into dist/
+	@$(BIN)/python scripts/package.py
+
+airflow: ## Airflow into .venv-airflow, a venv of its own
+	@PYTHON=$(PYTHON) bash scripts/airflow.sh
+
+test-airflow: setup airflow ## the DAGs in a real Airflow, nights by spark-submit on a standalone cluster
+	@.venv-airflow/bin/python -m pytest tests/airflow
+
+airflow-demo: setup airflow ## a standalone Airflow on loopback with the DAGs over a made world
+	@bash scripts/airflow_demo.sh
 
 format: setup ## let ruff rewrite
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

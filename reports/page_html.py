@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import ConfigError
+from headrace.shipped import shipped_folder
 from reports.page_text import count, number, percent, points, shown, wrapping
 
 __all__ = ["environment", "source_hash", "static_text", "written_beside"]
 
-_HERE = Path(__file__).parent
+_HERE = shipped_folder("reports")
 
 
 def environment() -> Any:

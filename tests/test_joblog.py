@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -111,6 +112,10 @@ STAGE = {
 }  # fmt: skip
 
 
+def session_of(context: SimpleNamespace) -> Any:
+    return SimpleNamespace(sparkContext=context)
+
+
 def test_costs_are_summed_over_the_stages_of_the_step_alone():
     other = STAGE | {"stageId": 5, "executorRunTime": 500, "peakExecutorMetrics": {"ProcessTreePythonRSSMemory": 900}}
     assert spark_costs([STAGE | {"stageId": 1}, STAGE, other], before={1}) == {
@@ -129,12 +134,12 @@ def test_a_step_without_stages_costs_nothing_that_spark_knows():
 
 def test_a_session_without_a_page_is_not_asked():
     assert stages_of(None) == []
-    assert stages_of(SimpleNamespace(sparkContext=SimpleNamespace(uiWebUrl=None))) == []
+    assert stages_of(session_of(SimpleNamespace(uiWebUrl=None))) == []
 
 
 def test_a_page_that_does_not_answer_fails_no_build():
     context = SimpleNamespace(uiWebUrl="http://127.0.0.1:1", applicationId="app-1")
-    assert stages_of(SimpleNamespace(sparkContext=context)) == []
+    assert stages_of(session_of(context)) == []
 
 
 def test_the_cost_table_has_a_dash_where_spark_was_not_asked():
@@ -166,9 +171,9 @@ class Tracker:
 
 def test_a_stage_with_failed_tasks_is_told_of_when_it_ends(monkeypatch):
     monkeypatch.setattr("headrace.progress._EVERY_S", 0.01)
-    session = SimpleNamespace(sparkContext=SimpleNamespace(statusTracker=lambda: tracker))
-    tracker, heard = Tracker(), []
-    with watched_stages(session, heard.append):
+    heard: list[StageNews] = []
+    tracker = Tracker()
+    with watched_stages(session_of(SimpleNamespace(statusTracker=lambda: tracker)), heard.append):
         while not heard:
             pass
     assert heard[0]._replace(seconds=0) == StageNews(stage=7, done=3, tasks=4, failed=1, seconds=0, ended=True)

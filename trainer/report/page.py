@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace.shipped import shipped_folder
 from reports.page_html import environment, source_hash, static_text, written_beside
 from reports.page_text import count, number, percent, points
 from trainer.checkpoint import Checkpoint
@@ -18,7 +19,7 @@ from trainer.report.words import fixed, known, signed
 
 __all__ = ["render_model_page", "write_model_report"]
 
-_HERE = Path(__file__).parent
+_HERE = shipped_folder("trainer.report")
 _OWN = _HERE / "static"
 _STYLES = ("base.css", "tables.css", "charts.css", _OWN / "model.css", "print.css")
 _SCRIPTS = ("core.js", "tables.js", _OWN / "model.js")

@@ -1,0 +1,1 @@
+"""What `make` runs: packaging, and the shell scripts beside it."""

@@ -1,0 +1,137 @@
+"""A chain that is submitted from the bundle to a standalone cluster, which loses executors on the way."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from headrace.config import Config, load_config
+from headrace.receipts import STARTED, all_latest, latest_receipts
+from headrace.steps import STEPS
+from scripts.package import EXECUTOR_ROOTS
+from tests import tiny
+from tests.cluster import Cluster, imported, kill_busy_executor, standalone, submit
+from tests.conftest import FIRST, LAST
+from tests.packaged import Package, packaged
+
+DATA = Path(__file__).parent / "data"
+pytestmark = pytest.mark.cluster
+_FEW = """
+spark:
+  shuffle_partitions: 2
+  measure: false
+  conf:
+    spark.default.parallelism: "2"
+    spark.sql.adaptive.coalescePartitions.initialPartitionNum: "2"
+    spark.driver.extraJavaOptions: "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+"""  # tiny data: compile fast, and few tasks
+_MANY = "gates.rows=[{name: many rows, at_least: 1000000}]"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """Built once."""
+    return packaged(tmp_path_factory.mktemp("package"))
+
+
+@dataclass(frozen=True)
+class Site:
+    """A cluster, the bundle, and a configuration in its conf/ over a tiny world."""
+
+    cluster: Cluster
+    package: Package
+    place: Path
+
+    def submit(self, job: str, *arguments: str, root: str, ds: str = str(LAST), **more) -> subprocess.CompletedProcess:
+        """A job of the bundle with tables below `root`."""
+        given = ("--config", "conf/my.yaml", "--ds", ds, "--set", f"root={self.place}/{root}", *arguments)
+        script, drive, work = self.package.folder / "jobs" / f"{job}.py", self.package.drive, self.package.work
+        return submit(self.cluster, script, *given, drive=drive, work=work, **more)
+
+    def config(self, root: str) -> Config:
+        """As the jobs read it."""
+        return load_config(self.package.folder / "conf" / "my.yaml", settings=[f"root={self.place}/{root}"])
+
+    def hashes(self, root: str) -> dict:
+        """What every job wrote, day by day."""
+        return {key: receipt.outputs for key, receipt in sorted(latest_receipts(self.config(root)).items())}
+
+
+@pytest.fixture(scope="module")
+def site(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Up for the tests of this module."""
+    place = tmp_path_factory.mktemp("site")
+    tiny.write_world(place / "landing", first=FIRST, days=6)
+    for name in ("tiny.yaml", "tiny_features.yaml"):
+        shutil.copy(DATA / name, package.folder / "conf")
+    text = f"extends: tiny.yaml\nlanding: {place}/landing\n"
+    (package.folder / "conf" / "my.yaml").write_text(text + _FEW, encoding="utf-8")
+    with standalone(place / "cluster") as cluster:
+        yield Site(cluster, package, place)
+
+
+@pytest.fixture(scope="module")
+def locally(site: Site) -> dict:
+    """Hashes of the same day built by `headrace run` on this machine, from the sources."""
+    given = ["--config", str(site.package.folder / "conf" / "my.yaml"), "--ds", str(LAST)]
+    code = "from headrace.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", *given, "--set", f"root={site.place}/local"]
+    done = subprocess.run(command, cwd=site.place, capture_output=True, text=True, timeout=700, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return site.hashes("local")
+
+
+def _killer(site: Site, root: str, killed: dict[str, Path]):
+    """In each step with tasks, end one executor that is in the middle of one."""
+
+    def watch(process: subprocess.Popen) -> None:
+        config, waiting = site.config(root), {step.name for step in STEPS if step.spark}
+        while process.poll() is None and waiting:
+            begun = {r.job for r in all_latest(config).values() if r.status == STARTED} & waiting
+            until = time.monotonic() + 0.3
+            while begun and time.monotonic() < until:
+                found = kill_busy_executor(site.cluster)
+                if found:
+                    killed.update(dict.fromkeys(begun, found))
+                    waiting -= begun
+                    break
+                time.sleep(0.005)
+            time.sleep(0.05)
+
+    return watch
+
+
+def test_a_chain_on_a_cluster_that_loses_an_executor_in_every_step_gives_the_hashes_of_one_machine(site, locally):
+    killed: dict[str, Path] = {}
+    done = site.submit("nightly", root="cluster", meanwhile=_killer(site, "cluster", killed))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(killed) == {step.name for step in STEPS if step.spark}
+    assert len(set(killed.values())) == len(killed)  # another one each time
+    assert site.hashes("cluster") == locally
+    assert {job for job, _ in locally} == {step.name for step in STEPS}
+    used = packages_distributions()
+    asked = {name for module in imported(site.package.folder.parent / "work") for name in used.get(module, ())}
+    assert {canonicalize_name(name) for name in asked} >= set(EXECUTOR_ROOTS)  # enough, as shown; and none too many
+
+
+@pytest.mark.parametrize("job", ["nightly", "ingest"])
+def test_wrong_configuration_exits_2_and_a_day_that_did_not_land_4_through_the_cluster(site, job):
+    wrong = site.submit(job, "--set", "sampling.rate=1", root="none")
+    assert wrong.returncode == 2, wrong.stdout + wrong.stderr
+    assert "unknown key 'rate'" in wrong.stdout  # spark-submit joins what Python says on stderr to stdout
+    early = site.submit(job, root="none", ds="2024-06-01")
+    assert early.returncode == 4, early.stdout + early.stderr
+
+
+def test_a_gate_that_refuses_exits_3_through_the_cluster_and_nothing_to_do_exits_0(site, locally):
+    refused = site.submit("publish", "--rebuild", "--set", _MANY, root="local")
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    again = site.submit("nightly", root="local")
+    assert again.returncode == 0, again.stdout + again.stderr
