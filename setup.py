@@ -13,6 +13,7 @@ PACKAGES = [
     "conf",
     "features",
     "headrace",
+    "headrace.airflow",
     "headrace.config",
     "jobs",
     "reports",

@@ -20,6 +20,7 @@ MODULES = sorted(
     ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for name in PACKAGES
     for p in (ROOT / name).rglob("*.py")
+    if p.parent != ROOT / "headrace" / "airflow"  # held by tests/airflow/test_house.py, where Airflow is
 )
 
 
