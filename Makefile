@@ -37,7 +37,7 @@ airflow: ## Airflow into .venv-airflow, a venv of its own
 	@PYTHON=$(PYTHON) bash scripts/airflow.sh
 
 test-airflow: setup airflow ## the DAGs in a real Airflow, nights by spark-submit on a standalone cluster
-	@.venv-airflow/bin/python -m pytest tests/airflow
+	@.venv-airflow/bin/python -m pytest -c tests/airflow/airflow.ini tests/airflow
 
 airflow-demo: setup airflow ## a standalone Airflow on loopback with the DAGs over a made world
 	@bash scripts/airflow_demo.sh

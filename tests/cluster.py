@@ -229,3 +229,14 @@ def _executors(worker: subprocess.Popen) -> list[psutil.Process]:
         return [child for child in children if any("CoarseGrainedExecutorBackend" in part for part in child.cmdline())]
     except psutil.Error:
         return []
+
+
+def main(folder: str) -> None:
+    """A cluster for programs that cannot import this: says its address, and stops when its input ends."""
+    with standalone(Path(folder)) as cluster:
+        print(cluster.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from headrace.config import Config, load_config
 from headrace.receipts import STARTED, all_latest, latest_receipts
-from headrace.steps import STEPS
+from headrace.steps import SIDE_STEPS, STEPS
 from scripts.package import EXECUTOR_ROOTS
 from tests import tiny
 from tests.cluster import Cluster, imported, kill_busy_executor, standalone, submit
@@ -23,6 +23,7 @@ from tests.packaged import Package, packaged
 
 DATA = Path(__file__).parent / "data"
 pytestmark = pytest.mark.cluster
+WORKING = [step.name for step in (*STEPS, *SIDE_STEPS) if step.spark]  # publish has no tasks
 _FEW = """
 spark:
   shuffle_partitions: 2
@@ -82,7 +83,7 @@ def locally(site: Site) -> dict:
     """Hashes of the same day built by `headrace run` on this machine, from the sources."""
     given = ["--config", str(site.package.folder / "conf" / "my.yaml"), "--ds", str(LAST)]
     code = "from headrace.cli import main; main()"
-    command = [sys.executable, "-c", code, "run", *given, "--set", f"root={site.place}/local"]
+    command = [sys.executable, "-c", code, "run", "--side", *given, "--set", f"root={site.place}/local"]
     done = subprocess.run(command, cwd=site.place, capture_output=True, text=True, timeout=700, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return site.hashes("local")
@@ -92,7 +93,7 @@ def _killer(site: Site, root: str, killed: dict[str, Path]):
     """In each step with tasks, end one executor that is in the middle of one."""
 
     def watch(process: subprocess.Popen) -> None:
-        config, waiting = site.config(root), {step.name for step in STEPS if step.spark}
+        config, waiting = site.config(root), set(WORKING)
         while process.poll() is None and waiting:
             begun = {r.job for r in all_latest(config).values() if r.status == STARTED} & waiting
             until = time.monotonic() + 0.3
@@ -110,12 +111,12 @@ def _killer(site: Site, root: str, killed: dict[str, Path]):
 
 def test_a_chain_on_a_cluster_that_loses_an_executor_in_every_step_gives_the_hashes_of_one_machine(site, locally):
     killed: dict[str, Path] = {}
-    done = site.submit("nightly", root="cluster", meanwhile=_killer(site, "cluster", killed))
+    done = site.submit("nightly", "--side", root="cluster", meanwhile=_killer(site, "cluster", killed))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert set(killed) == {step.name for step in STEPS if step.spark}
+    assert set(killed) == set(WORKING)
     assert len(set(killed.values())) == len(killed)  # another one each time
     assert site.hashes("cluster") == locally
-    assert {job for job, _ in locally} == {step.name for step in STEPS}
+    assert {job for job, _ in locally} == {step.name for step in (*STEPS, *SIDE_STEPS)}
     used = packages_distributions()
     asked = {name for module in imported(site.package.folder.parent / "work") for name in used.get(module, ())}
     assert {canonicalize_name(name) for name in asked} >= set(EXECUTOR_ROOTS)  # enough, as shown; and none too many
@@ -133,5 +134,5 @@ def test_wrong_configuration_exits_2_and_a_day_that_did_not_land_4_through_the_c
 def test_a_gate_that_refuses_exits_3_through_the_cluster_and_nothing_to_do_exits_0(site, locally):
     refused = site.submit("publish", "--rebuild", "--set", _MANY, root="local")
     assert refused.returncode == 3, refused.stdout + refused.stderr
-    again = site.submit("nightly", root="local")
+    again = site.submit("nightly", "--side", root="local")
     assert again.returncode == 0, again.stdout + again.stderr

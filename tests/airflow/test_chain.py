@@ -1,8 +1,11 @@
-"""The real thing, by Airflow and spark-submit: three days in another order than time's are those of `headrace run`.
+"""The real thing, by Airflow and spark-submit on a standalone cluster: three days in another order than time's are those of `headrace run`.
 
 The first night meets a gate that cannot be met; it is mended, and the night is run again.
 """
 
+import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 pytest.importorskip("airflow", reason="needs Airflow: make test-airflow")
 
 from headrace.steps import STEPS
+from tests.airflow.conftest import ROOT
 from tests.airflow.nights import Night, run_dag
 from tests.airflow.worlds import BIN, hashes, headrace, make_world, write_config
 
@@ -18,7 +22,15 @@ pytestmark = [
     pytest.mark.skipif(not (BIN / "spark-submit").exists(), reason="needs .venv: make setup"),
 ]
 FIRST, SECOND, THIRD = "2024-05-01", "2024-05-02", "2024-05-03"
-_QUICK = "spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC\nspark.ui.enabled false\n"
+_QUICK = f"""
+spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
+spark.executor.extraJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
+spark.executor.memory 768m
+spark.driver.host 127.0.0.1
+spark.driver.bindAddress 127.0.0.1
+spark.pyspark.python {BIN / "python"}
+spark.ui.enabled false
+"""
 _PATIENCE_S = 2400
 
 
@@ -31,11 +43,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def nights(folder: Path, database: Path) -> dict[str, Night]:
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A master and two workers, by .venv, which has Spark."""
+    command = [BIN / "python", "-m", "tests.cluster", tmp_path_factory.mktemp("cluster")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cluster:
+        assert cluster.stdin is not None and cluster.stdout is not None
+        yield cluster.stdout.readline().strip()
+        cluster.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def nights(folder: Path, database: Path, master: str) -> dict[str, Night]:
     """The runs of all nights: the third day refused, mended and run again, then the first, then the second."""
 
     def night(ds: str, config: Path) -> Night:
         variables = {
+            "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": master}),
             "HEADRACE_CONFIG": str(config),
             "HEADRACE_REPORTS": str(folder / "reports"),
             "HEADRACE_REPORTS_URL": "http://reports.example.com",
