@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A master and two workers, by .venv, which has Spark."""
-    command = [BIN / "python", "-m", "tests.cluster", tmp_path_factory.mktemp("cluster")]
+    command = [str(BIN / "python"), "-m", "tests.cluster", str(tmp_path_factory.mktemp("cluster"))]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cluster:
         assert cluster.stdin is not None and cluster.stdout is not None
         yield cluster.stdout.readline().strip()
