@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from headrace.config.model import SparkConfig
+from headrace.config.spark import SparkConfig
 from headrace.errors import ConfigError
 from headrace.secrets import revealed
 

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def spark() -> Iterator:
     """Two cores, few partitions, no UI."""
-    from headrace.config.model import SparkConfig
+    from headrace.config.spark import SparkConfig
     from headrace.session import spark_session
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

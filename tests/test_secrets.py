@@ -70,3 +70,14 @@ def test_an_empty_secret_is_an_error(monkeypatch):
     monkeypatch.setenv("MY_SECRET", "")
     with pytest.raises(ConfigError, match="nothing at env:MY_SECRET"):
         revealed({KEY: "env:MY_SECRET"})
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated():
+    with pytest.raises(ConfigError, match="a password in the address") as caught:
+        load_config(settings=["root=s3://key:hunter2@bucket/tables"])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_container_of_an_azure_account_is_no_password():
+    root = "abfss://container@account.dfs.core.windows.net/tables"
+    assert load_config(settings=[f"root={root}"]).root == root

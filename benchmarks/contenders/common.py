@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from headrace.config.model import SparkConfig
+from headrace.config.spark import SparkConfig
 from headrace.session import spark_session
 
 __all__ = ["Clock", "Job", "bench_session", "contend", "event_log_conf", "fresh", "spilled_bytes"]

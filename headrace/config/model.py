@@ -4,18 +4,20 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from headrace.config.columns import label_facts
 from headrace.config.coverage import AlertsConfig, CoverageConfig, GatesConfig
 from headrace.config.groups import FeaturesConfig
 from headrace.config.sampling import SamplingConfig, SplitConfig
+from headrace.config.spark import SparkConfig
+from headrace.config.strict import Strict
 from headrace.config.training import TrainConfig
 from headrace.durations import parse_duration
 from headrace.errors import ConfigError
-from headrace.secrets import is_reference, is_secret
 
 __all__ = [
     "Config",
@@ -25,20 +27,12 @@ __all__ = [
     "LabelsConfig",
     "Profile",
     "ProfilesConfig",
-    "SparkConfig",
-    "Strict",
 ]
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 _PROFILE_OWN = {"user_id", "item_id", "valid_from", "valid_to", "sets_valid_to", "landed_us", "from_us", "to_us", "ds"}
 ColumnType = Literal["string", "int", "bigint", "double", "timestamp"]
 ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-class Strict(BaseModel):
-    """A model that refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _known_timezone(name: str) -> str:
@@ -48,7 +42,9 @@ def _known_timezone(name: str) -> str:
 
 
 def _plain_path(path: str) -> str:
-    """Readers of Delta tables take some characters for escapes or patterns, and fail late."""
+    """Readers of Delta tables take some characters for escapes or patterns, and fail late. An address holds no password."""
+    if "://" in path and ":" in urlsplit(path).netloc.rpartition("@")[0]:
+        raise ValueError("found a password in the address, wanted it in the environment (docs/deploy.md)")
     whole = path if "://" in path else str(Path(path).absolute())
     if not path.strip() or "~" in Path(path).parts:
         raise ValueError(f"found {path!r}, wanted a whole path; the shell alone expands ~")
@@ -151,26 +147,6 @@ class ContextConfig(Strict):
     """Impression columns that are features as they stand."""
 
     columns: list[Literal["position", "scene", "device", "os", "network", "city"]]
-
-
-class SparkConfig(Strict):
-    """Session settings."""
-
-    master: str | None
-    partitions: Annotated[int, Field(ge=0)]
-    shuffle_partitions: Annotated[int, Field(ge=1)]
-    driver_memory: str
-    measure: bool
-    conf: dict[str, str]
-
-    @model_validator(mode="after")
-    def _no_secret_stands_open(self) -> "SparkConfig":
-        open_ones = [key for key, value in self.conf.items() if is_secret(key) and not is_reference(key, value)]
-        if open_ones:
-            raise ValueError(
-                f"conf: found the value of {open_ones[0]} written out, wanted env:NAME or file:PATH, which is looked up when Spark starts"
-            )
-        return self
 
 
 class Config(Strict):

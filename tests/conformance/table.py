@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from headrace.config.model import SparkConfig
+from headrace.config.spark import SparkConfig
 from headrace.session import spark_session
 from tests.conformance.case import Case, Cell, catalogue
 from tests.conformance.engine import Built, build_world
