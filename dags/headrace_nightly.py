@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, XComArg
 
-if find_spec("headrace") is None:  # a bundle beside an Airflow in which Headrace is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if find_spec("headrace") is None:  # a bundle, or a checkout, beside an Airflow in which Headrace is not installed
+    _home = Path(__file__).resolve().parent.parent
+    sys.path[:0] = [str(_home / "headrace.zip"), str(_home)]
 
 from headrace.airflow.days import DAY, business_day
 from headrace.airflow.drawing import base_steps, defaults, draw_steps

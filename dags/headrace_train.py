@@ -9,8 +9,9 @@ from pathlib import Path
 
 from airflow.sdk import DAG, Param
 
-if find_spec("headrace") is None:  # a bundle beside an Airflow in which Headrace is not installed
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if find_spec("headrace") is None:  # a bundle, or a checkout, beside an Airflow in which Headrace is not installed
+    _home = Path(__file__).resolve().parent.parent
+    sys.path[:0] = [str(_home / "headrace.zip"), str(_home)]
 
 from headrace.airflow.days import TRAINED_DAY, TRAINING_SET, published_day
 from headrace.airflow.drawing import defaults

@@ -8,9 +8,12 @@ from pathlib import Path
 
 
 def _uncover_packages() -> None:
-    """A script's own folder stands first on the path, where jobs/features.py would hide the package `features`."""
+    """A script's own folder stands first on the path, where features.py would hide the package `features`.
+
+    It need not be called jobs: cluster modes copy the script alone.
+    """
     folder = Path(sys.argv[0]).resolve().parent
-    if folder.name == "jobs" and (folder / "features.py").is_file():
+    if (folder / "features.py").is_file():
         sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != folder]
         sys.path.append(str(folder.parent))
 

@@ -111,11 +111,11 @@ def _killer(site: Site, root: str, killed: dict[str, Path]):
 
 def test_a_chain_on_a_cluster_that_loses_an_executor_in_every_step_gives_the_hashes_of_one_machine(site, locally):
     killed: dict[str, Path] = {}
-    done = site.submit("nightly", "--side", root="cluster", meanwhile=_killer(site, "cluster", killed))
+    done = site.submit("nightly", "--side", root="submitted", meanwhile=_killer(site, "submitted", killed))
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(killed) == set(WORKING)
     assert len(set(killed.values())) == len(killed)  # another one each time
-    assert site.hashes("cluster") == locally
+    assert site.hashes("submitted") == locally
     assert {job for job, _ in locally} == {step.name for step in (*STEPS, *SIDE_STEPS)}
     used = packages_distributions()
     asked = {name for module in imported(site.package.folder.parent / "work") for name in used.get(module, ())}

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from headrace.config.model import Config
 from headrace.errors import ConfigError
+from headrace.shipped import shipped_folder
 
 __all__ = ["conf_dir", "config_from", "load_config"]
 
@@ -25,9 +26,7 @@ _SHIPPED = {"features": "features.yaml", "gates": "coverage.yaml", "train": "mod
 
 def conf_dir() -> Path:
     """Folder of the configuration files that ship with the package."""
-    import conf
-
-    return Path(next(iter(conf.__path__)))
+    return shipped_folder("conf")
 
 
 def load_config(path: str | Path | None = None, *, settings: Sequence[str] = ()) -> Config:
