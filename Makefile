@@ -23,12 +23,11 @@ demo: setup ## a simulated world through the whole chain, a model, and the cover
 lint: setup ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: lint ## lint, then all tests: with a Spark session, beside them those without, then a cluster
+test: lint ## lint, then all tests: those with a Spark session or cluster, and beside them those without
 	@bash scripts/browser.sh
-	@$(BIN)/python -m pytest -m "not spark and not cluster" > $(VENV)/plain-tests.log 2>&1 & plain=$$!; \
+	@$(BIN)/python -m pytest -m "not spark" > $(VENV)/plain-tests.log 2>&1 & plain=$$!; \
 	$(BIN)/python -m pytest -m spark; with=$$?; \
-	wait $$plain; without=$$?; cat $(VENV)/plain-tests.log; \
-	$(BIN)/python -m pytest -m cluster; cluster=$$?; exit $$((with | without | cluster))
+	wait $$plain; without=$$?; cat $(VENV)/plain-tests.log; exit $$((with | without))
 
 package: setup ## wheel, requirements of executors and the bundle for spark-submit, into dist/
 	@$(BIN)/python scripts/package.py

@@ -8,7 +8,7 @@ from headrace.config import Config
 from headrace.freshness import asked_receipt, done
 from headrace.inputs import Known
 from headrace.parts import seen_by
-from headrace.receipt import Receipt
+from headrace.receipt import STARTED, Receipt
 from headrace.receipts import newest_receipts
 
 __all__ = ["done_by_whole", "joined_receipts"]
@@ -37,7 +37,7 @@ def joined_receipts(config: Config, job: str, days: Iterable[date]) -> dict[date
 
 
 def _known(config: Config, newest: Mapping[tuple[str, date], Receipt]) -> Known:
-    return Known(config, seen_by(config, newest))
+    return Known(config, {key: r for key, r in seen_by(config, newest).items() if r.status != STARTED})
 
 
 def _joined(receipts: Sequence[Receipt], config: Config) -> Receipt:

@@ -18,9 +18,9 @@ FIRST, LAST, DAYS = date(2024, 3, 30), date(2024, 4, 2), 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use the session are marked, so that `make test` can run the others beside them."""
+    """Tests that use the session or a cluster are marked, so that `make test` can run the others beside them."""
     for item in items:
-        if "spark" in getattr(item, "fixturenames", ()):
+        if "spark" in getattr(item, "fixturenames", ()) or item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.spark)
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
+from headrace.chain import run_step
 from headrace.config import Config, load_config
 from headrace.receipts import STARTED, all_latest, latest_receipts
 from headrace.steps import SIDE_STEPS, STEPS
@@ -79,13 +79,11 @@ def site(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def locally(site: Site) -> dict:
-    """Hashes of the same day built by `headrace run` on this machine, from the sources."""
-    given = ["--config", str(site.package.folder / "conf" / "my.yaml"), "--ds", str(LAST)]
-    code = "from headrace.cli import main; main()"
-    command = [sys.executable, "-c", code, "run", "--side", *given, "--set", f"root={site.place}/local"]
-    done = subprocess.run(command, cwd=site.place, capture_output=True, text=True, timeout=700, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def locally(spark, site: Site, world: tuple[Config, list]) -> dict:
+    """Hashes of the same days of the same world, built in this process by the session of the run."""
+    shutil.copytree(world[0].root, site.place / "local")
+    for step in SIDE_STEPS:
+        run_step(lambda: spark, site.config("local"), step, days=[LAST])
     return site.hashes("local")
 
 
@@ -115,19 +113,19 @@ def test_a_chain_on_a_cluster_that_loses_an_executor_in_every_step_gives_the_has
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(killed) == set(WORKING)
     assert len(set(killed.values())) == len(killed)  # another one each time
-    assert site.hashes("submitted") == locally
-    assert {job for job, _ in locally} == {step.name for step in (*STEPS, *SIDE_STEPS)}
+    found = site.hashes("submitted")
+    assert found == {key: locally[key] for key in found}
+    assert {job for job, _ in found} == {step.name for step in (*STEPS, *SIDE_STEPS)}
     used = packages_distributions()
     asked = {name for module in imported(site.package.folder.parent / "work") for name in used.get(module, ())}
     assert {canonicalize_name(name) for name in asked} >= set(EXECUTOR_ROOTS)  # enough, as shown; and none too many
 
 
-@pytest.mark.parametrize("job", ["nightly", "ingest"])
-def test_wrong_configuration_exits_2_and_a_day_that_did_not_land_4_through_the_cluster(site, job):
-    wrong = site.submit(job, "--set", "sampling.rate=1", root="none")
+def test_wrong_configuration_exits_2_and_a_day_that_did_not_land_4_through_the_cluster(site):
+    wrong = site.submit("ingest", "--set", "sampling.rate=1", root="none")
     assert wrong.returncode == 2, wrong.stdout + wrong.stderr
     assert "unknown key 'rate'" in wrong.stdout  # spark-submit joins what Python says on stderr to stdout
-    early = site.submit(job, root="none", ds="2024-06-01")
+    early = site.submit("nightly", root="none", ds="2024-06-01")
     assert early.returncode == 4, early.stdout + early.stderr
 
 
