@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from headrace.checks import check_built, check_maturity
+from headrace.commits import conflict
 from headrace.config import Config
 from headrace.costs import spark_costs, stages_of, with_costs
 from headrace.days import day_range
@@ -16,6 +17,7 @@ from headrace.errors import GateError, InputError
 from headrace.freshness import asked_receipt, done, why_not_done
 from headrace.grouped import done_by_whole, joined_receipts
 from headrace.inputs import INPUTS, Known
+from headrace.joblog import run_id
 from headrace.progress import StageNews, watched_stages
 from headrace.receipts import REFUSED, Receipt, Run, begun, latest_receipts, write_receipts
 from headrace.steps import STEPS, Step
@@ -143,12 +145,13 @@ def run_step(
     asked = {day: asked_receipt(known, step.name, day) for day in days}
     wanting = [day for day in days if day in rebuild or not done(known, asked[day])]
     standing, joined = _by_groups(config, step, [day for day in wanting if day not in rebuild])
-    receipts = write_receipts(config, [_signed(made, asked[day], None, started) for day, made in joined.items()])
     pending = [day for day in wanting if day not in standing and day not in joined]
-    if pending:
+    if pending or joined:
         for job in sorted({*known.missing, *known.stale}):
             missing, stale = (sorted(found.get(job, ())) for found in (known.missing, known.stale))
-            check_built(f"{step.name} {pending[-1]}", job, missing=missing, stale=stale)
+            check_built(f"{step.name} {max(pending or joined)}", job, missing=missing, stale=stale)
+    receipts = _join(config, step, [asked[day] for day in joined], started) if joined else []
+    if pending:
         build = _builder(step, spark() if step.spark else None, config, accept=accept, tell=tell)
         with begun(config, [asked[day] for day in pending]) as run, _refusals(run, asked, started):
             made = build(pending)
@@ -157,7 +160,7 @@ def run_step(
     seconds = (datetime.now(UTC) - started).total_seconds()
     reasons = {day: why_not_done(known, asked[day]) or "asked for" for day in pending}
     skipped = [day for day in days if day not in pending and day not in joined]
-    return StepOutcome(step.name, pending, skipped, seconds, receipts, reasons, list(joined))
+    return StepOutcome(step.name, pending, skipped, seconds, receipts, reasons, joined)
 
 
 def _builder(
@@ -175,19 +178,35 @@ def _builder(
     def build(days: list[date]) -> dict[date, Receipt]:
         before = {stage["stageId"] for stage in stages_of(session)}
         with watched_stages(session if tell else None, tell or (lambda _: None)):
-            made: dict[date, Receipt] = job(session, config, days)
-        return with_costs(config, made, spark_costs(stages_of(session), before=before))
+            try:
+                made: dict[date, Receipt] = job(session, config, days)
+            except GateError as error:
+                error.made = with_costs(config, error.made, spark_costs(stages_of(session), before=before), step=step)
+                raise
+        return with_costs(config, made, spark_costs(stages_of(session), before=before), step=step)
 
     return build
 
 
-def _by_groups(config: Config, step: Step, days: Sequence[date]) -> tuple[set[date], dict[date, Receipt]]:
-    """Days that stand for one group because the whole step does, and receipts of those whose groups all stand."""
+def _by_groups(config: Config, step: Step, days: Sequence[date]) -> tuple[set[date], list[date]]:
+    """Days that stand for one group because the whole step does, and those all of whose groups stand."""
     if not step.grouped or not days:
-        return set(), {}
+        return set(), []
     if config.group is not None:
-        return done_by_whole(config, step.name, days), {}
-    return set(), joined_receipts(config, step.name, days)
+        return done_by_whole(config, step.name, days), []
+    return set(), list(joined_receipts(config, step.name, days))
+
+
+def _join(config: Config, step: Step, asked: Sequence[Receipt], started: datetime) -> list[Receipt]:
+    """Write the step's receipts from those of its groups, which are looked at again once this run has STARTED."""
+    with begun(config, asked) as run:
+        run.begin()
+        own = {(receipt.ds, receipt.revision) for receipt in run.receipts}
+        made = joined_receipts(config, step.name, [receipt.ds for receipt in asked], own=own)
+        if len(made) < len(asked):
+            raise conflict(step.name, [receipt.ds for receipt in asked])
+        run.check_newest()
+        return write_receipts(config, [_signed(made[one.ds], one, run, started) for one in asked])
 
 
 @contextmanager
@@ -197,7 +216,7 @@ def _refusals(run: Run, asked: Mapping[date, Receipt], started: datetime) -> Ite
         yield
     except GateError as error:
         refused = [receipt for receipt in run.receipts if receipt.ds not in error.made]
-        notes = {r.ds: {"refused": str(error), **error.notes.get(r.ds, {})} for r in refused}
+        notes = {r.ds: {"run_id": run_id(), "refused": str(error), **error.notes.get(r.ds, {})} for r in refused}
         done = [_signed(made, asked[day], run, started) for day, made in error.made.items()]
         write_receipts(run.config, [*done, *(replace(r, status=REFUSED, notes=notes[r.ds]) for r in refused)])
         raise
@@ -217,11 +236,12 @@ def up_to_date(config: Config, name: str) -> set[date]:
     return own | done_by_whole(config, name, days)
 
 
-def _signed(made: Receipt, asked: Receipt, run: Run | None, started: datetime) -> Receipt:
+def _signed(made: Receipt, asked: Receipt, run: Run, started: datetime) -> Receipt:
     facts = {
-        "revision": run.revision_of(asked.ds) if run is not None else 0,
+        "revision": run.revision_of(asked.ds),
         "fingerprint": asked.fingerprint,
         "inputs": asked.inputs,
         "config_hash": asked.config_hash,
+        "notes": {**made.notes, "run_id": run_id()},
     }
     return replace(made, **facts, started_at=started, ended_at=datetime.now(UTC))  # type: ignore[arg-type]

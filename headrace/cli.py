@@ -1,13 +1,11 @@
 """The command line: `headrace COMMAND`. Exit codes: 0 done, 1 bug, 2 config, 3 gate, 4 input (docs/design.md, 11)."""
 
-import sys
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from headrace import __version__
 from headrace.cli_days import add_day_commands
@@ -52,12 +50,8 @@ app.add_typer(features_app, name="features", rich_help_panel="Steps of the chain
 
 def main() -> None:
     """Entry point: expected errors become a message and an exit code, never a traceback."""
-    try:
-        with refusing():
-            app()
-    except OverflowError as error:
-        Console(stderr=True, highlight=False).print(f"error: a day or length out of range ({error})", markup=False)
-        sys.exit(2)
+    with refusing():
+        app()
 
 
 @app.callback(invoke_without_command=True)

@@ -14,8 +14,8 @@ import requests
 
 from headrace.config import Config
 from headrace.delta import delta_files, is_table
-from headrace.joblog import run_id
 from headrace.receipt import Receipt
+from headrace.steps import Step
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["spark_costs", "stages_of", "with_costs"]
 
 _PATIENCE_S = 20
+_KEYS = {"stageId", "numCompleteTasks", "numFailedTasks", "executorRunTime"}
+_KEYS |= {"inputBytes", "shuffleWriteBytes", "diskBytesSpilled"}
 _PYTHON_PEAK = "ProcessTreePythonRSSMemory"
 
 
@@ -32,12 +34,14 @@ def stages_of(session: "SparkSession | None") -> list[dict[str, Any]]:
     if session is None or page is None:
         return []
     where = f"{page}/api/v1/applications/{session.sparkContext.applicationId}/stages"
+    asked = {"withSummaries": "true", "quantiles": "0.5,1.0"}
     try:
-        answer = requests.get(
-            where, params={"withSummaries": "true", "quantiles": "0.5,1.0"}, timeout=_PATIENCE_S, allow_redirects=False
-        )
+        with requests.Session() as caller:
+            caller.trust_env = False  # the driver's own page is not asked through a company's proxy
+            answer = caller.get(where, params=asked, timeout=_PATIENCE_S, allow_redirects=False)
         answer.raise_for_status()
-        return [stage for stage in answer.json() if stage["status"] in ("COMPLETE", "FAILED")]
+        ended = [stage for stage in answer.json() if stage["status"] in ("COMPLETE", "FAILED")]
+        return ended if all(stage.keys() >= _KEYS for stage in ended) else []
     except (requests.RequestException, ValueError, KeyError, TypeError):
         return []  # a proxy in between, or no answer in time: a build does not fail for its bookkeeping
 
@@ -78,17 +82,19 @@ def _skew(stages: Sequence[Mapping[str, Any]]) -> float:
     return round(most / middle, 2) if middle else 1.0
 
 
-def with_costs(config: Config, receipts: Mapping[date, Receipt], costs: Mapping[str, float]) -> dict[date, Receipt]:
-    """Receipts of one build that also say which run made them and what the build cost, all its days together.
+def with_costs(
+    config: Config, receipts: Mapping[date, Receipt], costs: Mapping[str, float], *, step: Step
+) -> dict[date, Receipt]:
+    """Receipts of one build that also say what the build cost, all its days together.
 
     `cost` is JSON: days, bytes_out (size of the day's files, from the Delta log) and what `spark_costs` found; the
     seconds lie between the receipt's own started_at and ended_at.
     """
-    names = {name for receipt in receipts.values() for name in receipt.outputs}
+    names = {name for receipt in receipts.values() for name in receipt.outputs} if step.spark else set()
     sizes = _bytes_written(config, names, days=list(receipts))
     facts = {"days": len(receipts), **costs}
     return {
-        day: replace(r, notes={**r.notes, "run_id": run_id(), "cost": json.dumps(facts | {"bytes_out": sizes[day]})})
+        day: replace(r, notes={**r.notes, "cost": json.dumps(facts | {"bytes_out": sizes[day]})})
         for day, r in receipts.items()
     }
 

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from pyarrow import fs
 
+from headrace.errors import ConfigError
+
 __all__ = ["DeltaFile", "delta_files", "file_system", "is_table", "open_dataset", "read_days"]
 
 _MICROS = pa.timestamp("us", "UTC")
@@ -40,7 +42,12 @@ def file_system(uri: str) -> tuple[fs.FileSystem, str]:
     """Arrow file system and path of a local path or URI."""
     if "://" not in uri:
         return fs.LocalFileSystem(), uri
-    return fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
+    try:
+        return fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
+    except pa.ArrowInvalid as error:
+        raise ConfigError(
+            uri, found=str(error), wanted="a path, or s3a://, gs://, abfss://, hdfs://", remedy="see docs/deploy.md"
+        ) from None
 
 
 def is_table(uri: str) -> bool:

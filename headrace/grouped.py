@@ -1,7 +1,7 @@
 """Days of a step whose groups were built each by an application of its own: put together without reading a row."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 from headrace.config import Config
@@ -9,7 +9,7 @@ from headrace.freshness import asked_receipt, done
 from headrace.inputs import Known
 from headrace.parts import seen_by
 from headrace.receipt import STARTED, Receipt
-from headrace.receipts import newest_receipts
+from headrace.receipts import kept_receipts
 
 __all__ = ["done_by_whole", "joined_receipts"]
 
@@ -18,17 +18,20 @@ def done_by_whole(config: Config, job: str, days: Iterable[date]) -> set[date]:
     """Days that stand by the receipt of the whole step, where the configuration is of one group: nothing is left to build."""
     if config.group is None:
         return set()
-    known = _known(config.whole, newest_receipts(config))
+    known = _known(config.whole, kept_receipts(config))
     return {day for day in days if done(known, asked_receipt(known, job, day))}
 
 
-def joined_receipts(config: Config, job: str, days: Iterable[date]) -> dict[date, Receipt]:
+def joined_receipts(
+    config: Config, job: str, days: Iterable[date], *, own: Collection[tuple[date, int]] = ()
+) -> dict[date, Receipt]:
     """The step's receipts of those days all of whose groups stand by receipts of their own.
 
-    They say what a build of all groups at once would have said.
+    They say what a build of all groups at once would have said. `own` are days and revisions of the join itself,
+    which has STARTED.
     """
-    newest = newest_receipts(config)
-    views = [_known(config.for_group(name), newest) for name in config.features.groups]
+    kept = [r for r in kept_receipts(config) if r.job != job or r.status != STARTED or (r.ds, r.revision) not in own]
+    views = [_known(config.for_group(name), kept) for name in config.features.groups]
     found = {}
     for day in days:
         if all(done(known, asked_receipt(known, job, day)) for known in views):
@@ -36,8 +39,8 @@ def joined_receipts(config: Config, job: str, days: Iterable[date]) -> dict[date
     return found
 
 
-def _known(config: Config, newest: Mapping[tuple[str, date], Receipt]) -> Known:
-    return Known(config, {key: r for key, r in seen_by(config, newest).items() if r.status != STARTED})
+def _known(config: Config, kept: Iterable[Receipt]) -> Known:
+    return Known(config, {key: r for key, r in seen_by(config, kept).items() if r.status != STARTED})
 
 
 def _joined(receipts: Sequence[Receipt], config: Config) -> Receipt:

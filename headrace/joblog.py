@@ -1,7 +1,7 @@
 """What a run says as it goes: lines for people, or one JSON object a line for machines, never both.
 
 `--log json`, or HEADRACE_LOG=json in the environment, asks for JSON. Every line of it has `at` (UTC), `level`, `run_id`,
-`event` and `message`; lines of a step have `job` and `ds` (the first day; `days` says how many end the span).
+`event` and `message`; lines of a step have `job` and `ds` (the last day; `days` says how many end with it).
 """
 
 import json
@@ -52,7 +52,9 @@ def asked_form() -> Form:
 
 def run_id() -> str:
     """Id of this run: HEADRACE_RUN_ID where a scheduler gave one, else made once a process."""
-    return os.environ.setdefault(_RUN_ID, uuid.uuid4().hex[:12])
+    if not os.environ.get(_RUN_ID):
+        os.environ[_RUN_ID] = uuid.uuid4().hex[:12]
+    return os.environ[_RUN_ID]
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,24 @@ def span_of(days: Sequence[date]) -> dict[str, Any]:
 
 
 @contextmanager
+def _in_range() -> Iterator[None]:
+    try:
+        yield
+    except OverflowError as error:
+        raise ConfigError(
+            "a day or length",
+            found=str(error),
+            wanted="days between the years 1 and 9999",
+            remedy="check --ds and --days",
+        ) from None
+
+
+@contextmanager
 def refusing() -> Iterator[None]:
     """End the process with the exit code of an expected error, which is told on stderr (JSON: also there)."""
     try:
-        yield
+        with _in_range():
+            yield
     except HeadraceError as error:
         form: Form = "json" if os.environ.get(_FORM) == "json" else "text"  # the error may be about the form
         JobLog(Console(stderr=True, highlight=False, soft_wrap=True), form).refuse(error)

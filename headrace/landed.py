@@ -15,7 +15,7 @@ _TABLES = ("impressions", "engagements", "user_profile", "item_profile")
 
 
 def check_landed(config: Config, ds: date, *, mature: bool) -> str:
-    """Say that the day has landed, each table that is not optional; with `mature`, that its labels are final.
+    """Say that the day has landed, each table that is not optional or that has a folder; with `mature`, that its labels are final.
 
     Raises
     ------
@@ -32,12 +32,13 @@ def check_landed(config: Config, ds: date, *, mature: bool) -> str:
 def _check_whole(config: Config, days: Iterable[date]) -> None:
     needed = [name for name in _TABLES if name not in config.ingest.optional_tables]
     for day in days:
-        waiting = [n for n in needed if not is_whole(config.landing, n, day, marker=config.ingest.marker)]
+        begun = [n for n in _TABLES if n not in needed and is_whole(config.landing, n, day, marker=None)]
+        waiting = [n for n in (*needed, *begun) if not is_whole(config.landing, n, day, marker=config.ingest.marker)]
         if waiting:
             what = f"a folder ds={day}" + (f" with {config.ingest.marker} in it" if config.ingest.marker else "")
             raise InputError(
                 f"landing of {day}",
                 found=f"{' and '.join(waiting)} not there yet",
-                wanted=f"{what}, of {', '.join(needed)}",
+                wanted=f"{what}, of {', '.join((*needed, *begun))}",
                 remedy="wait for whoever delivers it, or look why it is late",
             )

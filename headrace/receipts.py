@@ -31,7 +31,7 @@ __all__ = [
     "begun",
     "check_accounting",
     "latest_receipts",
-    "newest_receipts",
+    "kept_receipts",
     "write_receipts",
 ]
 
@@ -71,28 +71,17 @@ def all_latest(config: Config) -> dict[tuple[str, date], Receipt]:
 
     A configuration of one group sees that group's receipts as the step's (headrace.parts).
     """
-    return seen_by(config, newest_receipts(config))
+    return seen_by(config, kept_receipts(config))
 
 
-def newest_receipts(config: Config) -> dict[tuple[str, date], Receipt]:
-    """The highest revision of every job and day by the name of the job on the receipt: `tiles@user` beside `tiles`."""
+def kept_receipts(config: Config) -> list[Receipt]:
+    """Every receipt of a build that ended, and those STARTED that have no end; by the jobs' own names, `tiles@user` too."""
     if not is_table(_uri(config)):
-        return {}
+        return []
     rows = read_days(_uri(config)).to_pylist(maps_as_pydicts="strict")
-    lost = {(row["job"], row["ds"], row["revision"]) for row in rows if row["status"] == LOST}
-    best: dict[tuple[str, date], Receipt] = {}
-    for row in rows:
-        if row["status"] in (LOST, STARTED) and (row["job"], row["ds"], row["revision"]) in lost:
-            continue
-        receipt = Receipt(**row)
-        standing = best.get((receipt.job, receipt.ds))
-        if standing is None or _rank(receipt) > _rank(standing):
-            best[receipt.job, receipt.ds] = receipt
-    return best
-
-
-def _rank(receipt: Receipt) -> tuple[int, bool]:
-    return receipt.revision, receipt.status != STARTED
+    ended = {(row["job"], row["ds"], row["revision"]) for row in rows if row["status"] != STARTED}
+    begun = [row for row in rows if row["status"] == STARTED and (row["job"], row["ds"], row["revision"]) not in ended]
+    return [Receipt(**row) for row in (*(r for r in rows if r["status"] not in (LOST, STARTED)), *begun)]
 
 
 def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]:
@@ -132,6 +121,7 @@ class Run:
     config: Config
     receipts: list[Receipt]
     has_begun: bool = False
+    has_committed: bool = False
     _lock: Lock = field(default_factory=Lock)
 
     def begin(self) -> None:
@@ -172,14 +162,14 @@ class Run:
 def begun(config: Config, receipts: Sequence[Receipt]) -> Iterator[Run]:
     """Within, the first write to a table (`before_writing`) puts these receipts down as STARTED.
 
-    A run that loses to another (ConflictError) takes its STARTED back.
+    A run that loses to another (ConflictError) takes its STARTED back, unless it has changed a table already.
     """
     run = Run(config, list(receipts))
     token = _RUN.set(run)
     try:
         yield run
     except ConflictError:
-        if run.has_begun:
+        if run.has_begun and not run.has_committed:
             write_receipts(config, [replace(r, status=LOST) for r in run.receipts])
         raise
     finally:

@@ -10,14 +10,19 @@ from pathlib import Path
 
 from headrace.errors import ConfigError
 
-__all__ = ["is_reference", "is_secret", "revealed"]
+__all__ = ["is_reference", "is_secret", "revealed", "secrets_in"]
 
 _SECRET = re.compile(
-    r"secret|password|passwd|token|credential|access[._-]?key|account[._-]?key|private[._-]?key|sas[._-]?key", re.I
+    r"secret|passw|pwd|token|credential|connection[._-]?string"
+    r"|(access|account|private|sas|storage|encryption|api)[._-]?key",
+    re.IGNORECASE,
 )
+# How a secret is got, not the thing: told by the end of the name, or by what Spark, Hadoop and Azure call it.
 _PUBLIC = re.compile(
-    r"provider|\.impl$|enabled|file$|path$|url$|uri$|renewal|interval|timeout", re.I
-)  # how to get one, not the thing
+    r"(provider|impl|enabled|file|path|url|uri|interval|timeout|endpoint|type)$"
+    r"|\.provider\.type\.|\.client\.endpoint\.|^spark\.kubernetes\.(driver|executor)\.secret",
+    re.IGNORECASE,
+)
 
 
 def is_secret(key: str) -> bool:
@@ -39,6 +44,11 @@ def revealed(conf: Mapping[str, str]) -> dict[str, str]:
         The variable is not set, or the file cannot be read; the message never holds a value.
     """
     return {key: _looked_up(key, value) if is_reference(key, value) else value for key, value in conf.items()}
+
+
+def secrets_in(conf: Mapping[str, str]) -> list[str]:
+    """Names of the settings that are secrets, or come from the environment as such do."""
+    return [key for key, value in conf.items() if is_secret(key) or is_reference(key, value)]
 
 
 def _looked_up(key: str, reference: str) -> str:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +16,13 @@ from pyspark.sql import SparkSession
 
 from headrace.config.spark import SparkConfig
 from headrace.errors import ConfigError
-from headrace.secrets import revealed
+from headrace.secrets import revealed, secrets_in
 
 __all__ = ["delta_package", "java_version", "spark_session"]
 
 _SUPPORTED_JAVA = (17, 21)
+_SUBMIT = "PYSPARK_SUBMIT_ARGS"
+_ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t"})  # as Java reads properties
 # One setting a line: what the promises need (UTC, ANSI, no deletion vectors for plain readers), then what speed needs.
 _SETTINGS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -36,7 +38,7 @@ _SETTINGS = {
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.ui.showConsoleProgress": "false",
     # Spark's own list, and what Azure and Google call their secrets: hidden on the status page and in event logs.
-    "spark.redaction.regex": "(?i)secret|password|passwd|token|credential|(access|account|private|sas)[._-]?key",
+    "spark.redaction.regex": "(?i)secret|passw|pwd|token|credential|connection[._-]?string|(access|account|private|sas|storage|encryption|api)[._-]?key",
     # One BLAS and Arrow thread a Python worker: Spark already runs one worker a core.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
 }
@@ -114,13 +116,35 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
             settings |= _LOCAL_PAGE
     if config.measure:
         settings |= _MEASURED
-    for key, value in (settings | revealed(config.conf)).items():
+    settings |= revealed(config.conf)
+    hidden = {key: settings.pop(key) for key in secrets_in(config.conf)} if not submitted else {}
+    for key, value in settings.items():
         builder = builder.config(key, value)
     logging.getLogger("py4j").setLevel(logging.ERROR)
-    with _jvm_log(quiet=not submitted):
+    with _beside_command_line(hidden), _jvm_log(quiet=not submitted):
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+@contextmanager
+def _beside_command_line(hidden: Mapping[str, str]) -> Iterator[None]:
+    """Hand settings to a JVM that starts within by a file that nobody else may read: its command line is seen by all."""
+    before = os.environ.get(_SUBMIT)
+    if not hidden:
+        yield
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8") as file:  # made with mode 0600
+        for key, value in hidden.items():
+            file.write(f"{key}={value.translate(_ESCAPED)}\n")
+        file.flush()
+        os.environ[_SUBMIT] = f"--properties-file {file.name} --load-spark-defaults {before or 'pyspark-shell'}"
+        try:
+            yield
+        finally:
+            os.environ.pop(_SUBMIT)
+            if before is not None:
+                os.environ[_SUBMIT] = before
 
 
 @contextmanager

@@ -101,11 +101,12 @@ def costs_of(outcomes: Sequence[StepOutcome]) -> list[dict[str, Any]]:
     """One mapping per step that built something: rows, and its receipts' `cost` with the bytes of all its days."""
     found = []
     for outcome in outcomes:
-        costs = [json.loads(r.notes["cost"]) for r in outcome.receipts if "cost" in r.notes]
+        counted = [r for r in outcome.receipts if "cost" in r.notes]
+        costs = [json.loads(r.notes["cost"]) for r in counted]
         if costs:
             rows = {
-                "rows_in": sum(r.rows_in for r in outcome.receipts),
-                "rows_out": sum(r.rows_out for r in outcome.receipts),
+                "rows_in": sum(r.rows_in for r in counted),
+                "rows_out": sum(r.rows_out for r in counted),
             }
             size = {"bytes_out": sum(cost["bytes_out"] for cost in costs)}
             found.append({"step": outcome.step, "seconds": round(outcome.seconds, 1), **costs[0], **rows, **size})

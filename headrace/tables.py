@@ -23,7 +23,7 @@ from headrace.config import Config
 from headrace.delta import DeltaFile, delta_files, is_table
 from headrace.errors import ConfigError, told_by_tasks
 from headrace.hashes import content_hashes, hashes_and_more
-from headrace.receipts import Receipt, before_writing
+from headrace.receipts import Receipt, Run, before_writing
 from schemas.columns import Table
 from schemas.tables import table
 
@@ -113,6 +113,7 @@ def write_days(
         writer.save(table_uri(config, made.name))
     except DeltaConcurrentModificationException as error:
         raise conflict(made.name, days) from error
+    _committed(run)
     return version_of(config, made.name)
 
 
@@ -146,11 +147,17 @@ def write_files(
         AddAction(row["path"], row["size"], {"ds": row["ds"]}, now, True, row["stats"]) for row in written
     ]
     replace_files(uri, made.name, target, added, days=days, ids=run.transactions(made.name, days) if run else {})
+    _committed(run)
     check_alone(uri, made.name, days=days, written={row["path"] for row in written})
     sums: dict[date, Counter[str]] = {}
     for row in written:
         sums.setdefault(date.fromisoformat(row["ds"]), Counter()).update(json.loads(row["sums"]))
     return Written(version_of(config, made.name), sums)
+
+
+def _committed(run: Run | None) -> None:
+    if run is not None:
+        run.has_committed = True
 
 
 def ensure(spark: SparkSession, config: Config, made: Table) -> None:

@@ -8,12 +8,12 @@ import pytest
 from headrace.chain import run_step, up_to_date
 from headrace.config import Config, load_config
 from headrace.digests import config_hashes
-from headrace.errors import ConfigError, ConflictError
+from headrace.errors import ConfigError, ConflictError, InputError
 from headrace.freshness import asked_receipt
 from headrace.inputs import Known
 from headrace.parts import conflicting, seen_by
 from headrace.receipt import STARTED, Receipt
-from headrace.receipts import begun, latest_receipts, newest_receipts, write_receipts
+from headrace.receipts import all_latest, begun, kept_receipts, latest_receipts, write_receipts
 from headrace.steps import step_named
 from tests.conftest import LAST, config_of
 
@@ -37,7 +37,7 @@ def of_user(revision: int, *, status: str = "done", user: str = "u1") -> Receipt
 
 
 def seen(config: Config, *receipts: Receipt) -> Receipt | None:
-    return seen_by(config, {(r.job, r.ds): r for r in receipts}).get(("tiles", DAY))
+    return seen_by(config, receipts).get(("tiles", DAY))
 
 
 def test_a_group_that_made_the_same_leaves_the_whole_step_standing():
@@ -80,9 +80,51 @@ def test_a_whole_step_of_this_configuration_serves_a_group_that_reads_it():
     assert (left.outputs["tiles_user"], left.config_hash) == ("u2", config_hashes(config)["tiles"])
 
 
+def test_an_overwrite_is_remembered_after_a_newer_build_that_did_not_touch_the_table():
+    without_user = replace(whole(4), outputs={"tiles_item": "i1"})
+    left = seen(load_config().for_group("user"), of_user(2), whole(3, user="u2", config_hash="x"), without_user)
+    assert left is not None and left.config_hash == ""
+
+
+def test_a_table_that_was_made_again_as_it_was_stands_again():
+    assert seen(
+        load_config(), whole(1), replace(of_user(2, user="u2"), outputs={"tiles_user": "u2"}), of_user(3)
+    ) == whole(1)
+
+
+def test_a_step_whose_table_changed_no_longer_says_what_that_table_is_made_of():
+    noted = replace(whole(1), notes={"made_of": '{"user": "a", "item": "b"}'})
+    left = seen(load_config(), noted, of_user(2, user="u2"))
+    assert left is not None and left.notes["made_of"] == '{"item": "b"}'
+
+
+def test_a_group_that_is_of_another_version_gives_way_to_the_whole_step_of_now():
+    config = load_config().for_group("user")
+    old = replace(of_user(2), config_hash=config_hashes(config)["tiles"], code_version="0.0.1")
+    left = seen(config, old, whole(3, config_hash=config_hashes(config.whole)["tiles"]))
+    assert left is not None and (left.revision, left.config_hash) == (3, config_hashes(config)["tiles"])
+
+
+def test_a_group_killed_while_it_wrote_says_nothing_about_another_group():
+    config = load_config().for_group("item")
+    of_now = config_hashes(config.whole)["tiles"]
+    left = seen(config, whole(1, config_hash=of_now), of_user(2, status=STARTED))
+    assert left is not None and left.outputs["tiles_item"] == "i1" and left.status == "done"
+
+
+def test_a_run_that_lost_after_it_changed_a_table_leaves_its_start(tmp_path):
+    config = config_of(tmp_path)
+    with pytest.raises(ConflictError), begun(config, [Receipt("tiles", DAY)]) as run:
+        run.begin()
+        run.has_committed = True
+        write_receipts(config, [Receipt("tiles", DAY, status=STARTED)])
+        run.check_newest()
+    assert [r.status for r in kept_receipts(config)] == [STARTED, STARTED]
+
+
 def test_receipts_of_steps_without_groups_are_seen_as_they_are():
     labels = Receipt("labels", DAY, revision=1)
-    assert seen_by(load_config().for_group("user"), {("labels", DAY): labels}) == {("labels", DAY): labels}
+    assert seen_by(load_config().for_group("user"), [labels]) == {("labels", DAY): labels}
 
 
 @pytest.mark.parametrize(
@@ -110,8 +152,8 @@ def test_revisions_of_a_step_and_its_groups_are_counted_together(tmp_path):
     write_receipts(config, [Receipt("tiles", DAY)])
     write_receipts(config.for_group("user"), [Receipt("tiles", DAY)])
     write_receipts(config, [Receipt("tiles", DAY)])
-    found = {job: r.revision for (job, _), r in newest_receipts(config).items()}
-    assert found == {"tiles": 3, "tiles@user": 2}
+    found = {r.job: r.revision for r in kept_receipts(config)}
+    assert found == {"tiles": 3, "tiles@user": 2}  # the newest of each
 
 
 def test_a_group_stops_when_the_whole_step_begins_after_it(tmp_path):
@@ -153,6 +195,50 @@ def test_groups_built_apart_are_joined_without_a_session_to_what_one_build_says(
     }
     assert run_step(never, config, TILES, days=[LAST]).skipped == [LAST]
     assert run_step(never, config.for_group("user"), TILES, days=[LAST]).skipped == [LAST]
+
+
+def test_a_join_that_a_group_began_beside_writes_nothing(copied, monkeypatch):
+    config = config_of(copied.root.removesuffix("/tables"), f"landing={copied.landing}")
+    monkeypatch.setattr("headrace.chain.joined_receipts", _then_a_group_begins(config))
+    with pytest.raises(ConflictError):
+        run_step(never, config, TILES, days=[LAST])
+    standing = all_latest(config)["tiles", LAST]
+    assert (standing.status, standing.job) == (STARTED, "tiles")
+
+
+def _then_a_group_begins(config: Config):
+    """Joins as ever at the first look; at the second a group of another configuration has begun meanwhile."""
+    receipt = latest_receipts(config)["tiles", LAST]
+    write_receipts(config, [replace(receipt, revision=0, fingerprint="other", config_hash="other")])
+    looks = []
+
+    def joined(_config, _job, days, **_):
+        looks.append(days)
+        if len(looks) == 2:
+            write_receipts(config.for_group("user"), [Receipt("tiles", LAST, status=STARTED)])
+        return {day: receipt for day in days}
+
+    return joined
+
+
+def test_the_build_after_a_group_of_another_configuration_makes_its_table_again(spark, copied):
+    before = latest_receipts(copied)["tiles", LAST].outputs
+    folder, landing = copied.root.removesuffix("/tables"), f"landing={copied.landing}"
+    other = config_of(folder, landing, "features.groups.author.windows=[3d]")
+    made = run_step(lambda: spark, other.for_group("author"), TILES, days=[LAST], rebuild=[LAST])
+    again = run_step(lambda: spark, copied, TILES, days=[LAST])
+    assert made.built == again.built == [LAST]
+    assert latest_receipts(copied)["tiles", LAST].outputs == before
+
+
+def test_stats_are_not_joined_before_tiles_are(tmp_path):
+    config = config_of(tmp_path)
+    for name in config.features.groups:
+        narrow = config.for_group(name)
+        known = Known(narrow, latest_receipts(narrow))
+        write_receipts(narrow, [asked_receipt(known, "stats", DAY)])
+    with pytest.raises(InputError, match=r"headrace (tiles|ingest)"):
+        run_step(never, config, step_named("stats"), days=[DAY])
 
 
 def test_a_group_of_a_step_that_stands_has_nothing_to_do(copied):

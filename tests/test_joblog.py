@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from headrace.job import main, main_nightly
 from headrace.chain import StepOutcome
 from headrace.cli import app
+from headrace.config.load import conf_dir
 from headrace.costs import spark_costs, stages_of
 from headrace.errors import ConfigError, InputError
 from headrace.joblog import JobLog, log_in, open_log, refusing, run_id
@@ -89,6 +90,13 @@ def test_jobs_end_with_2_for_wrong_arguments(arguments, capsys):
         assert "wanted" in capsys.readouterr().err
 
 
+def test_a_span_that_begins_before_the_calendar_is_an_error_of_arguments(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main("tiles", ["--config", str(conf_dir() / "local.yaml"), "--ds", "2024-05-01", "--days", "900000"])
+    assert ended.value.code == 2
+    assert "--days" in capsys.readouterr().err
+
+
 def test_a_group_is_an_option_of_the_steps_that_have_groups_alone():
     for name, offered in (("tiles", True), ("state", True), ("stats", True), ("labels", False), ("publish", False)):
         assert ("--group" in CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output) is offered
@@ -137,6 +145,12 @@ def test_a_session_without_a_page_is_not_asked():
     assert stages_of(session_of(SimpleNamespace(uiWebUrl=None))) == []
 
 
+def test_an_answer_of_another_make_is_passed_over(monkeypatch):
+    answer = SimpleNamespace(raise_for_status=lambda: None, json=lambda: [{"status": "COMPLETE", "stageId": 1}])
+    monkeypatch.setattr("requests.Session.get", lambda *_, **__: answer)
+    assert stages_of(session_of(SimpleNamespace(uiWebUrl="http://127.0.0.1:1", applicationId="a"))) == []
+
+
 def test_a_page_that_does_not_answer_fails_no_build():
     context = SimpleNamespace(uiWebUrl="http://127.0.0.1:1", applicationId="app-1")
     assert stages_of(session_of(context)) == []
@@ -148,11 +162,11 @@ def test_the_cost_table_has_a_dash_where_spark_was_not_asked():
     )
     outcome = StepOutcome("publish", [DAY], [], 1.5, [receipt, replace(receipt, notes={})])
     (cost,) = costs_of([outcome])
-    assert (cost["rows_out"], cost["bytes_out"], cost["seconds"]) == (10, 1 << 20, 1.5)
+    assert (cost["rows_out"], cost["bytes_out"], cost["seconds"]) == (5, 1 << 20, 1.5)
     out = io.StringIO()
     Console(file=out, width=140).print(cost_table([cost]))
     row = next(line for line in out.getvalue().splitlines() if "publish" in line)
-    assert row.split() == ["publish", "1.5", "10", "10", "1.0", "-", "-", "-", "-", "-"]
+    assert row.split() == ["publish", "1.5", "5", "5", "1.0", "-", "-", "-", "-", "-"]
 
 
 class Tracker:

@@ -64,3 +64,10 @@ def test_ingest_refuses_a_day_whose_marker_is_missing(tmp_path):
     with pytest.raises(InputError, match="no _SUCCESS in it") as caught:
         survey(marked(landing(tmp_path, DAY)), "impressions", days=[DAY])
     assert caught.value.exit_code == 4
+
+
+def test_a_table_that_may_be_absent_is_waited_for_once_its_folder_is_there(tmp_path):
+    config = marked(landing(tmp_path, DAY, marker="_SUCCESS"))
+    (tmp_path / "landing" / "user_profile" / f"ds={DAY}").mkdir(parents=True)
+    with pytest.raises(InputError, match="user_profile not there yet"):
+        check_landed(config, DAY, mature=False)

@@ -12,7 +12,10 @@ KEY = "spark.hadoop.fs.s3a.secret.key"
 @pytest.mark.parametrize(
     "key",
     [KEY, "spark.hadoop.fs.s3a.access.key", "spark.hadoop.fs.azure.account.key.me.dfs.core.windows.net", "spark.ssl.keyPassword",
-     "spark.hadoop.fs.s3a.session.token", "spark.hadoop.fs.azure.sas.key.x"],
+     "spark.hadoop.fs.s3a.session.token", "spark.hadoop.fs.azure.sas.key.x", "spark.hadoop.fs.s3a.encryption.key",
+     "spark.hadoop.fs.azure.account.key.dataproviders.dfs.core.windows.net", "spark.hadoop.fs.s3a.server-side-encryption.key",
+     "spark.executorEnv.AZURE_STORAGE_KEY", "spark.executorEnv.AZURE_STORAGE_CONNECTION_STRING", "spark.executorEnv.API_KEY",
+     "spark.executorEnv.DB_PWD"],
 )  # fmt: skip
 def test_names_of_secrets_are_known(key):
     assert is_secret(key)
@@ -21,7 +24,8 @@ def test_names_of_secrets_are_known(key):
 @pytest.mark.parametrize(
     "key",
     ["spark.sql.shuffle.partitions", "spark.hadoop.fs.s3a.aws.credentials.provider", "spark.hadoop.google.cloud.auth.service.account.json.keyfile",
-     "spark.hadoop.hadoop.security.credential.provider.path", "spark.hadoop.fs.s3a.endpoint"],
+     "spark.hadoop.hadoop.security.credential.provider.path", "spark.hadoop.fs.s3a.endpoint",
+     "spark.hadoop.fs.azure.sas.token.provider.type.me.dfs.core.windows.net", "spark.kubernetes.driver.secrets.s3"],
 )  # fmt: skip
 def test_where_a_secret_comes_from_is_none(key):
     assert not is_secret(key)
@@ -81,3 +85,19 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
 def test_the_container_of_an_azure_account_is_no_password():
     root = "abfss://container@account.dfs.core.windows.net/tables"
     assert load_config(settings=[f"root={root}"]).root == root
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [f"spark.conf={{{KEY}: 123456789}}", f"spark.conf={{{KEY}: [hunter2]}}", "spark.conf=[hunter2]", f"spark.conf={{{KEY}: hunter2",
+     f"spark.conf.{KEY}=hunter2", f"spark={KEY}=hunter2"],
+)  # fmt: skip
+def test_no_complaint_about_the_session_shows_a_value(setting):
+    with pytest.raises(ConfigError) as caught:
+        load_config(settings=[setting])
+    assert not {"hunter2", "123456789"} & set(str(caught.value).replace("'", " ").split()), caught.value
+
+
+def test_one_setting_of_spark_is_set_by_its_whole_name():
+    config = load_config(settings=["spark.conf.spark.sql.ansi.enabled=true", f"spark.conf.{KEY}=env:X"])
+    assert config.spark.conf == {"spark.sql.ansi.enabled": "true", KEY: "env:X"}

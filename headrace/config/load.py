@@ -21,6 +21,7 @@ _IN_FILES = {
 }  # keys that may name a file of their own
 # Mappings that are one thing: whoever names these parts of them declares another, and changes nothing of the one below.
 _WHOLE = {"fusion": ("form",), "tune": ("utility",)}
+_SPARK_CONF = "spark.conf."
 _SHIPPED = {"features": "features.yaml", "gates": "coverage.yaml", "train": "model.yaml"}
 
 
@@ -165,11 +166,14 @@ def _parse_setting(setting: str) -> dict[str, Any]:
             wanted="key.sub=value",
             remedy="for example --set sampling.negative_rate=0.05",
         )
+    name = key.strip()
+    if name.startswith(_SPARK_CONF):  # one setting of Spark, whose name has dots of its own
+        return {"spark": {"conf": {name.removeprefix(_SPARK_CONF): text}}}
     try:
         value: Any = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text
-    for part in reversed(key.strip().split(".")):
+    for part in reversed(name.split(".")):
         value = {part: value}
     return dict(value)
 
@@ -219,7 +223,8 @@ def _explain(error: ValidationError, origins: list[tuple[str, dict[str, Any]]]) 
         full = inner if inner[:1] == path[:1] or not path else [*path, *inner]
         where = f"{_origin(full, origins)}: {'.'.join(full) or key}"
         return ConfigError(where, found=found, wanted=wanted, remedy=f"change it there{more}")
-    return ConfigError(where, found=repr(given)[:120], wanted=message, remedy=f"change it there{more}")
+    found = "one of another kind, not shown" if path[:1] == ["spark"] else repr(given)[:120]  # it may hold a secret
+    return ConfigError(where, found=found, wanted=message, remedy=f"change it there{more}")
 
 
 def _origin(path: Sequence[str], origins: list[tuple[str, dict[str, Any]]]) -> str:
