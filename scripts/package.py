@@ -13,7 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
@@ -85,13 +85,32 @@ def build(out: Path) -> list[Path]:
     return [wheel, needed, bundle]
 
 
+def _sources() -> set[Path] | None:
+    """Files that git knows: a private configuration or a scratch script beside them is not shipped. None without git."""
+    if not (ROOT / ".git").exists():
+        return None
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {ROOT / name for name in listed.split("\0") if name}
+
+
+def _left_out(known: set[Path] | None) -> Callable[[str, list[str]], set[str]]:
+    """For copytree: what is not a source."""
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        paths = {name: Path(folder) / name for name in names}
+        unknown = {name for name, path in paths.items() if known is not None and path.is_file() and path not in known}
+        return unknown | ({"__pycache__", "out"} & set(names))
+
+    return ignore
+
+
 def _wheel(scratch: Path) -> Path:
     """A wheel made from a copy of the sources, so that no build folder is left among them, nor an older one used."""
-    source = scratch / "source"
+    source, known = scratch / "source", _sources()
     source.mkdir()
     for folder in sorted(ROOT.iterdir()):
         if (folder / "__init__.py").is_file() and folder.name != "tests":
-            shutil.copytree(folder, source / folder.name, ignore=shutil.ignore_patterns("__pycache__", "out"))
+            shutil.copytree(folder, source / folder.name, ignore=_left_out(known))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-W", "ignore", "-c", _BUILD, str(scratch)]
@@ -104,10 +123,12 @@ def _wheel(scratch: Path) -> Path:
 def _bundled(wheel: Mapping[str, bytes], *, version: str) -> dict[str, bytes]:
     """Files of the bundle, without the list of what executors need."""
     packages = {name: data for name, data in wheel.items() if ".dist-info/" not in name}
-    files = {"headrace.zip": _zipped(packages), "SUBMIT.md": _submit_page(version)}
+    files, known = {"headrace.zip": _zipped(packages), "SUBMIT.md": _submit_page(version)}, _sources()
     for folder, pattern in (("jobs", "*.py"), ("conf", "*.yaml"), ("dags", "*.py")):
         for path in sorted((ROOT / folder).glob(pattern)):
-            if path.name != "__init__.py":  # scripts and files, no second copy of a package that headrace.zip holds
+            if path.name != "__init__.py" and (
+                known is None or path in known
+            ):  # scripts and files, no second copy of a package that headrace.zip holds
                 files[f"{folder}/{path.name}"] = path.read_bytes()
     for name in ("requirements.lock", "LICENSE"):
         files[name] = (ROOT / name).read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.session import delta_package
-from scripts.package import build, locked
+from scripts.package import _left_out, build, locked
 from tests.packaged import Package, packaged
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +33,12 @@ def test_the_archive_holds_every_file_of_every_package(package):
     for name in ("conf", "features", "headrace", "jobs", "reports", "sampling", "schemas", "trainer"):
         sources = {p for p in (ROOT / name).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
         assert {p.relative_to(ROOT).as_posix() for p in sources} - archive == set(), name
+
+
+def test_a_file_that_git_does_not_know_is_not_shipped(tmp_path):
+    left_out = _left_out({ROOT / "conf" / "base.yaml"})
+    assert left_out(str(ROOT / "conf"), ["base.yaml", "prod.yaml", "__pycache__"]) == {"prod.yaml", "__pycache__"}
+    assert left_out(str(ROOT), ["conf"]) == set()
 
 
 def test_headrace_is_found_through_the_archive_alone(package, tmp_path):

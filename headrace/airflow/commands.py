@@ -1,5 +1,6 @@
 """Programs as tasks start them: their environment, their output line by line, and what their exit code means."""
 
+import json
 import os
 import signal
 import subprocess
@@ -88,6 +89,17 @@ def ended_badly(name: str, ended: Ended) -> AirflowException:
 
 def _message(lines: Sequence[str]) -> str:
     """The error that Headrace printed and all after it, without what Spark said before; else the last lines."""
+    lines = [_told(line) for line in lines]
     starts = [number for number, line in enumerate(lines) if line.startswith("error ")]
     kept = lines[starts[-1] :] if starts else lines[-_SHOWN_LINES:]
     return "\n".join(line for line in kept if line.strip())
+
+
+def _told(line: str) -> str:
+    """The message of a line of the JSON log that tells of an error; any other line as it is."""
+    if '"event": "error"' not in line:
+        return line
+    try:
+        return str(json.loads(line[line.index("{") :])["message"])
+    except (ValueError, KeyError):
+        return line

@@ -17,7 +17,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 __all__ = ["SETTINGS", "Setting", "Settings", "checked", "settings"]
 
-_CODE = Path(__file__).resolve().parents[2]
+_FOUND = Path(__file__).resolve().parents[2]
+_CODE = _FOUND.parent if _FOUND.suffix == ".zip" else _FOUND  # a bundle, whose packages lie in headrace.zip
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ def _log(text: str) -> None:
         raise ValueError(text)
 
 
+def _tries(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
+
+
 _ANY, _COUNT, _HOURS, _URL = "a path", "a whole number from 1", "a number of hours above 0", "an http(s) address"
 SETTINGS = (
     Setting("HOME", str(_CODE), _ANY, str, "Folder of the bundle: holds jobs/ and conf/."),
@@ -100,7 +107,7 @@ SETTINGS = (
     Setting("LANDED_HOURS", "24", _HOURS, _hours, "Longest wait for the day's files."),
     Setting("MATURE_HOURS", "240", _HOURS, _hours, "Longest wait for mature labels, after the day's own tables."),
     Setting("STEP_HOURS", "6", _HOURS, _hours, "Longest run of one step; then it is killed and tried again."),
-    Setting("RETRIES", "3", _COUNT, _count, "Tries after a first that ended with exit code 1."),
+    Setting("RETRIES", "3", "a whole number from 0", _tries, "Tries after a first that ended with exit code 1."),
     Setting("RETRY_S", "60", _COUNT, _count, "Wait before the first of them; it doubles, up to an hour."),
     Setting("SPARK_CONNECTION", "spark_default", "an id", str, "Airflow connection that names the Spark master."),
     Setting("SPARK_MEMORY", "2g", "memory such as 4g", str, "Heap of the driver."),
@@ -152,7 +159,8 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         try:
             one.check(value)
         except ValueError:
-            problems.append(f"HEADRACE_{one.name}: found {value!r}, wanted {one.wanted}")
+            shown = "something else" if one.wanted == _URL else repr(value)  # an address may hold a secret
+            problems.append(f"HEADRACE_{one.name}: found {shown}, wanted {one.wanted}")
             value = default
         values[one.name] = value
         folders.setdefault("<home>", value)  # HOME is the first

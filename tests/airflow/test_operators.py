@@ -9,6 +9,7 @@ pytest.importorskip("airflow", reason="needs Airflow: make test-airflow")
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from headrace.airflow.commands import Ended, ended_badly
 from headrace.airflow.days import TRAINING_SET
 from headrace.airflow.operators import HeadraceCommand, JudgingCommand, PublishCommand, SparkStep
 
@@ -147,3 +148,10 @@ def test_tasks_that_judge_a_day_link_to_its_page(programs, monkeypatch):
     assert (link.name, link.get_link(task, ti_key=None)) == ("Coverage report", "")
     monkeypatch.setenv("HEADRACE_REPORTS_URL", "https://reports.example.com/coverage/")
     assert link.get_link(task, ti_key=None) == "https://reports.example.com/coverage/2024-05-20.html"
+
+
+def test_an_error_of_the_json_log_is_told_by_its_message():
+    line = '{"at": "x", "event": "error", "message": "error GateError: gates of 2024-05-20\\n  found: one", "level": "error"}'
+    failure = ended_badly("publish", Ended(3, ("noise of spark", line)))
+    assert "error GateError: gates of 2024-05-20\n  found: one" in str(failure)
+    assert "noise" not in str(failure)

@@ -31,7 +31,6 @@ def test_programs_and_configuration_follow_the_home():
         ("ACTIVE_DAYS", "0"),
         ("STEP_HOURS", "-1"),
         ("START", "yesterday"),
-        ("REPORTS_URL", "reports"),
         ("LOG", "xml"),
     ],
 )
@@ -39,6 +38,15 @@ def test_a_wrong_value_is_named_and_its_default_stands_in(name, value):
     found = settings({f"HEADRACE_{name}": value})
     assert found.values == settings({}).values
     assert [value in problem and f"HEADRACE_{name}" in problem for problem in found.problems] == [True]
+
+
+def test_a_wrong_address_is_named_and_not_shown_for_it_may_hold_a_secret():
+    (problem,) = settings({"HEADRACE_FAILURE_URL": "hooks.example.com/T0/hunter2"}).problems
+    assert "HEADRACE_FAILURE_URL" in problem and "hunter2" not in problem
+
+
+def test_no_retries_may_be_asked_for():
+    assert settings({"HEADRACE_RETRIES": "0"}).count("RETRIES") == 0
 
 
 def test_a_wrong_value_fails_the_task_that_runs_and_says_what_was_found_and_wanted(programs, monkeypatch):
