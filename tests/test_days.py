@@ -13,6 +13,7 @@ from rich.console import Console
 from headrace.chain import plan_run, run_step
 from headrace.config import load_config
 from headrace.errors import ConfigError, GateError, InputError
+from headrace.joblog import JobLog
 from headrace.manifest import differences, load_manifest, read_manifest
 from headrace.publishing import publish_receipts
 from headrace.rebuilding import rebuild_day
@@ -98,6 +99,10 @@ def test_a_day_that_is_not_mature_is_refused_or_planned_provisionally(copied):
         plan_run(provisional_of(copied), ds=young + timedelta(days=1), days=1)
 
 
+def _publishable(config, days, *, console):
+    return publishable(config, days, log=JobLog(console))
+
+
 def test_provisional_labels_say_so_and_are_never_published(spark, copied):
     day, provisional = LAST + timedelta(days=1), provisional_of(copied)  # ingested, but not the day after it
     with pytest.raises(InputError, match=r"1 day\(s\) of ingest"):
@@ -114,7 +119,7 @@ def test_provisional_labels_say_so_and_are_never_published(spark, copied):
     for config_now in (provisional, copied):
         with pytest.raises(InputError, match="provisional"):
             publish_receipts(config_now, days=[day])
-    assert "left out: labels are provisional" in printed(publishable, provisional, [LAST])
+    assert "left out: labels are provisional" in printed(_publishable, provisional, [LAST])
 
 
 def test_a_manifest_is_kept_with_the_day_and_named_by_a_hash_of_what_it_says(copied, tmp_path):
