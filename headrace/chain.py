@@ -37,8 +37,8 @@ __all__ = [
 ]
 
 
-def _start(config: Config, *, ds: date) -> date:
-    """First day of history; InputError where nothing has landed, or where `ds` lies before it."""
+def _history(config: Config, *, ds: date) -> tuple[date, list[date]]:
+    """First day of history, and the days that landed; InputError where none has, or where `ds` lies before history."""
     landed = landed_days(config.landing, "impressions")
     if not landed:
         raise InputError(
@@ -55,7 +55,7 @@ def _start(config: Config, *, ds: date) -> date:
             wanted=f"days from {start} on, where history begins",
             remedy="ask for fewer days or a later one",
         )
-    return start
+    return start, landed
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def plan_run(config: Config, *, ds: date, days: int) -> Plan:
         Nothing has landed, or a day's labels are not mature yet.
     """
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
-    start, landed = _start(config, ds=chosen[0]), landed_days(config.landing, "impressions")
+    start, landed = _history(config, ds=chosen[0])
     provisional = config.labels.provisional
     if not provisional:
         check_maturity(config, ds=ds, landed=landed)
@@ -107,7 +107,7 @@ def scope_days(config: Config, step: Step, *, ds: date, days: int, scope: str) -
         return chosen
     if scope == "publish":
         return plan_run(config, ds=ds, days=days).per_step.get(step.name, chosen)
-    return list(day_range(_start(config, ds=ds), ds))
+    return list(day_range(_history(config, ds=ds)[0], ds))
 
 
 @dataclass(frozen=True)
@@ -176,14 +176,18 @@ def _builder(
     job = partial(job, accept=accept) if step.gated else job
 
     def build(days: list[date]) -> dict[date, Receipt]:
-        before = {stage["stageId"] for stage in stages_of(session)}
-        with watched_stages(session if tell else None, tell or (lambda _: None)):
-            try:
-                made: dict[date, Receipt] = job(session, config, days)
-            except GateError as error:
-                error.made = with_costs(config, error.made, spark_costs(stages_of(session), before=before), step=step)
-                raise
-        return with_costs(config, made, spark_costs(stages_of(session), before=before), step=step)
+        started = datetime.now(UTC)
+
+        def counted(made: Mapping[date, Receipt]) -> dict[date, Receipt]:
+            return with_costs(config, made, spark_costs(stages_of(session, since=started)), step=step)
+
+        try:
+            with watched_stages(session if tell else None, tell or (lambda _: None)):
+                made = job(session, config, days)
+        except GateError as error:
+            error.made = counted(error.made)
+            raise
+        return counted(made)
 
     return build
 

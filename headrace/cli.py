@@ -104,8 +104,17 @@ def _step_command(name: str, text: str) -> None:
         from headrace.run import run_one
 
         settled = load_config(config, settings=settings_of(set_, provisional=provisional))
-        how = {"rebuild": rebuild, "accept": reason_of(accept), "scope": scope.value, "group": group}
-        run_one(settled, name, ds=ds.date(), days=days, console=console(), **how)  # type: ignore[arg-type]
+        run_one(
+            settled,
+            name,
+            ds=ds.date(),
+            days=days,
+            rebuild=rebuild,
+            console=console(),
+            accept=reason_of(accept),
+            scope=scope.value,
+            group=group,
+        )
 
     command.__doc__ = text
     panel, example = "Steps of the chain", f"example: headrace {name} --ds 2024-05-07"

@@ -7,7 +7,7 @@ only. Nothing here can fail a build.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["spark_costs", "stages_of", "with_costs"]
 
 _PATIENCE_S = 20
-_KEYS = {"stageId", "numCompleteTasks", "numFailedTasks", "executorRunTime"}
+_KEYS = {"numCompleteTasks", "numFailedTasks", "executorRunTime"}
 _KEYS |= {"inputBytes", "shuffleWriteBytes", "diskBytesSpilled"}
 _PYTHON_PEAK = "ProcessTreePythonRSSMemory"
 
 
-def stages_of(session: "SparkSession | None") -> list[dict[str, Any]]:
-    """The application's ended stages, with medians and maxima over their tasks; none where there is no page to ask."""
+def stages_of(session: "SparkSession | None", *, since: datetime) -> list[dict[str, Any]]:
+    """Ended stages submitted from `since` on, with medians and maxima over their tasks; none without a page to ask.
+
+    The driver's own clock says both moments.
+    """
     page = session.sparkContext.uiWebUrl if session is not None else None
     if session is None or page is None:
         return []
@@ -41,13 +44,17 @@ def stages_of(session: "SparkSession | None") -> list[dict[str, Any]]:
             answer = caller.get(where, params=asked, timeout=_PATIENCE_S, allow_redirects=False)
         answer.raise_for_status()
         ended = [stage for stage in answer.json() if stage["status"] in ("COMPLETE", "FAILED")]
-        return ended if all(stage.keys() >= _KEYS for stage in ended) else []
+        return [stage for stage in ended if _submitted(stage) >= since and stage.keys() >= _KEYS]
     except (requests.RequestException, ValueError, KeyError, TypeError):
         return []  # a proxy in between, or no answer in time: a build does not fail for its bookkeeping
 
 
-def spark_costs(stages: Sequence[Mapping[str, Any]], *, before: Collection[int]) -> dict[str, float]:
-    """Sums over the stages that were not there `before`.
+def _submitted(stage: Mapping[str, Any]) -> datetime:
+    return datetime.strptime(stage["submissionTime"], "%Y-%m-%dT%H:%M:%S.%fGMT").replace(tzinfo=UTC)
+
+
+def spark_costs(stages: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Sums over the stages of a build; nothing where none are known.
 
     Returns
     -------
@@ -57,19 +64,18 @@ def spark_costs(stages: Sequence[Mapping[str, Any]], *, before: Collection[int])
     skew : slowest task / median task of the stage that took longest among those of two tasks or more; 1 without
     python_peak_bytes : the most that the Python workers of one executor held at once
     """
-    own = [stage for stage in stages if stage["stageId"] not in before]
-    if not own:
+    if not stages:
         return {}
     return {
-        "stages": len(own),
-        "tasks": sum(stage["numCompleteTasks"] for stage in own),
-        "failed_tasks": sum(stage["numFailedTasks"] for stage in own),
-        "executor_s": round(sum(stage["executorRunTime"] for stage in own) / 1000, 3),
-        "read_bytes": sum(stage["inputBytes"] for stage in own),
-        "shuffle_bytes": sum(stage["shuffleWriteBytes"] for stage in own),
-        "spill_bytes": sum(stage["diskBytesSpilled"] for stage in own),
-        "skew": _skew(own),
-        "python_peak_bytes": max(int((s.get("peakExecutorMetrics") or {}).get(_PYTHON_PEAK, 0)) for s in own),
+        "stages": len(stages),
+        "tasks": sum(stage["numCompleteTasks"] for stage in stages),
+        "failed_tasks": sum(stage["numFailedTasks"] for stage in stages),
+        "executor_s": round(sum(stage["executorRunTime"] for stage in stages) / 1000, 3),
+        "read_bytes": sum(stage["inputBytes"] for stage in stages),
+        "shuffle_bytes": sum(stage["shuffleWriteBytes"] for stage in stages),
+        "spill_bytes": sum(stage["diskBytesSpilled"] for stage in stages),
+        "skew": _skew(stages),
+        "python_peak_bytes": max(int((s.get("peakExecutorMetrics") or {}).get(_PYTHON_PEAK, 0)) for s in stages),
     }
 
 

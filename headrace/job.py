@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 
 def _uncover_packages() -> None:
@@ -21,7 +22,7 @@ def _uncover_packages() -> None:
 _uncover_packages()  # jobs import this module before any package that one of them could hide
 
 from headrace.cli_options import console, reason_of, settings_of  # noqa: E402
-from headrace.config import load_config  # noqa: E402
+from headrace.config import Config, load_config  # noqa: E402
 from headrace.joblog import log_in, refusing  # noqa: E402
 from headrace.run import run_chain, run_one  # noqa: E402
 from headrace.steps import step_named  # noqa: E402
@@ -65,37 +66,33 @@ def main(name: str, arguments: Sequence[str] | None = None) -> None:
     if step.grouped:
         parser.add_argument("--group", help="this feature group alone; the job without it joins them")
     if step.gated:
-        parser.add_argument("--accept", metavar="REASON", help="go on although a gate refuses the day, and say why")
+        _add_accept(parser)
     given = parser.parse_args(arguments)
     with refusing():
-        log_in(given.log, run=given.run_id)
-        run_one(
-            load_config(given.config, settings=settings_of(given.set, provisional=given.provisional)),
-            name,
-            ds=given.ds,
-            days=given.days,
-            rebuild=given.rebuild,
-            console=console(),
-            accept=reason_of(getattr(given, "accept", None)),
-            scope=given.scope,
-            group=getattr(given, "group", None),
-        )
+        group = getattr(given, "group", None)
+        run_one(_started(given), name, scope=given.scope, group=group, **_common(given))
 
 
 def main_nightly(arguments: Sequence[str] | None = None) -> None:
     """Run the whole chain in one application."""
     parser = _arguments("nightly")
-    parser.add_argument("--accept", metavar="REASON", help="go on although a gate refuses the day, and say why")
     parser.add_argument("--side", action="store_true", help="also build state and stats")
+    _add_accept(parser)
     given = parser.parse_args(arguments)
     with refusing():
-        log_in(given.log, run=given.run_id)
-        run_chain(
-            load_config(given.config, settings=settings_of(given.set, provisional=given.provisional)),
-            ds=given.ds,
-            days=given.days,
-            rebuild=given.rebuild,
-            console=console(),
-            accept=reason_of(given.accept),
-            side=given.side,
-        )
+        run_chain(_started(given), side=given.side, **_common(given))
+
+
+def _add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accept", metavar="REASON", help="go on although a gate refuses the day, and say why")
+
+
+def _started(given: argparse.Namespace) -> Config:
+    """The log set up, and the configuration."""
+    log_in(given.log, run=given.run_id)
+    return load_config(given.config, settings=settings_of(given.set, provisional=given.provisional))
+
+
+def _common(given: argparse.Namespace) -> dict[str, Any]:
+    accept = reason_of(getattr(given, "accept", None))
+    return {"ds": given.ds, "days": given.days, "rebuild": given.rebuild, "console": console(), "accept": accept}

@@ -128,6 +128,7 @@ def _touches(receipt: Receipt, table: str) -> bool:
 def _outdated(receipt: Receipt, changed: Sequence[str]) -> Receipt:
     """A receipt that is done with nothing, and made none of the tables that changed since."""
     made = json.loads(receipt.notes.get("made_of", "{}"))
-    kept = {group: digest for group, digest in made.items() if not {f"{step_of(receipt.job)}_{group}"} & set(changed)}
+    step = step_of(receipt.job)
+    kept = {group: digest for group, digest in made.items() if f"{step}_{group}" not in changed}
     notes = receipt.notes | ({"made_of": json.dumps(kept)} if made else {})
     return replace(receipt, config_hash="", fingerprint="", notes=notes)

@@ -86,11 +86,7 @@ def kept_receipts(config: Config) -> list[Receipt]:
 
 def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]:
     """Number those that have no revision yet, check and append all in one commit."""
-    highest: dict[
-        tuple[str, date], int
-    ] = {}  # a step and its groups count together, so that it can be told which is newer
-    for (job, day), number in _revisions(config).items():
-        highest[step_of(job), day] = max(number, highest.get((step_of(job), day), 0))
+    highest = _highest(config)
     numbered = []
     for receipt in receipts:
         check_accounting(receipt)
@@ -102,6 +98,14 @@ def write_receipts(config: Config, receipts: Iterable[Receipt]) -> list[Receipt]
     rows = [{f.name: _plain(getattr(r, f.name)) for f in _SCHEMA} for r in numbered]
     write_deltalake(_uri(config), pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append", partition_by=["ds"])
     return numbered
+
+
+def _highest(config: Config) -> dict[tuple[str, date], int]:
+    """By step: it and its groups count together, so that it can be told which is newer."""
+    found: dict[tuple[str, date], int] = {}
+    for (job, day), number in _revisions(config).items():
+        found[step_of(job), day] = max(number, found.get((step_of(job), day), 0))
+    return found
 
 
 def _revisions(config: Config) -> dict[tuple[str, date], int]:

@@ -75,7 +75,7 @@ def survey(config: Config, name: str, *, days: Sequence[date]) -> Landed:
 def _check_whole(config: Config, name: str, days: Sequence[date]) -> None:
     """A folder without the marker that is declared is still being delivered."""
     marker = config.ingest.marker
-    half = [day for day in days if not is_whole(config.landing, name, day, marker=marker)]
+    half = [day for day in days if marker and not is_whole(config.landing, name, day, marker=marker)]
     if half:
         raise InputError(
             f"{config.landing}/{name}/ds={half[0]}",

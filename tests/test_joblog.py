@@ -3,7 +3,7 @@
 import io
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +24,7 @@ from headrace.receipt import Receipt
 from headrace.summary import cost_table, costs_of
 
 DAY = date(2024, 5, 1)
+THEN = datetime(2024, 5, 1, 3, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +114,7 @@ def test_text_is_the_default(monkeypatch):
 
 
 STAGE = {
-    "stageId": 4, "status": "COMPLETE", "numCompleteTasks": 3, "numFailedTasks": 1, "executorRunTime": 6000,
+    "submissionTime": "2024-05-01T03:00:00.000GMT", "status": "COMPLETE", "numCompleteTasks": 3, "numFailedTasks": 1, "executorRunTime": 6000,
     "inputBytes": 10, "shuffleWriteBytes": 20, "diskBytesSpilled": 30,
     "peakExecutorMetrics": {"ProcessTreePythonRSSMemory": 500},
     "taskMetricsDistributions": {"executorRunTime": [1000.0, 4000.0]},
@@ -124,36 +125,43 @@ def session_of(context: SimpleNamespace) -> Any:
     return SimpleNamespace(sparkContext=context)
 
 
-def test_costs_are_summed_over_the_stages_of_the_step_alone():
-    other = STAGE | {"stageId": 5, "executorRunTime": 500, "peakExecutorMetrics": {"ProcessTreePythonRSSMemory": 900}}
-    assert spark_costs([STAGE | {"stageId": 1}, STAGE, other], before={1}) == {
+PAGE = session_of(SimpleNamespace(uiWebUrl="http://127.0.0.1:1", applicationId="app-1"))
+
+
+def answer_of(stages: list) -> Any:
+    return SimpleNamespace(raise_for_status=lambda: None, json=lambda: stages)
+
+
+def test_costs_are_summed_over_the_stages_of_the_step_alone(monkeypatch):
+    other = STAGE | {"executorRunTime": 500, "peakExecutorMetrics": {"ProcessTreePythonRSSMemory": 900}}
+    earlier, running = STAGE | {"submissionTime": "2024-05-01T02:59:59.999GMT"}, STAGE | {"status": "ACTIVE"}
+    monkeypatch.setattr("requests.Session.get", lambda *_, **__: answer_of([earlier, STAGE, other, running]))
+    assert spark_costs(stages_of(PAGE, since=THEN)) == {
         "stages": 2, "tasks": 6, "failed_tasks": 2, "executor_s": 6.5, "read_bytes": 20, "shuffle_bytes": 40,
         "spill_bytes": 60, "skew": 4.0, "python_peak_bytes": 900,
     }  # fmt: skip
 
 
 def test_stages_of_one_task_have_no_skew():
-    assert spark_costs([STAGE | {"numCompleteTasks": 1}], before=())["skew"] == 1.0
+    assert spark_costs([STAGE | {"numCompleteTasks": 1}])["skew"] == 1.0
 
 
 def test_a_step_without_stages_costs_nothing_that_spark_knows():
-    assert spark_costs([STAGE], before={4}) == {}
+    assert spark_costs([]) == {}
 
 
 def test_a_session_without_a_page_is_not_asked():
-    assert stages_of(None) == []
-    assert stages_of(session_of(SimpleNamespace(uiWebUrl=None))) == []
+    assert stages_of(None, since=THEN) == []
+    assert stages_of(session_of(SimpleNamespace(uiWebUrl=None)), since=THEN) == []
 
 
 def test_an_answer_of_another_make_is_passed_over(monkeypatch):
-    answer = SimpleNamespace(raise_for_status=lambda: None, json=lambda: [{"status": "COMPLETE", "stageId": 1}])
-    monkeypatch.setattr("requests.Session.get", lambda *_, **__: answer)
-    assert stages_of(session_of(SimpleNamespace(uiWebUrl="http://127.0.0.1:1", applicationId="a"))) == []
+    monkeypatch.setattr("requests.Session.get", lambda *_, **__: answer_of([{"status": "COMPLETE", "stageId": 1}]))
+    assert stages_of(PAGE, since=THEN) == []
 
 
 def test_a_page_that_does_not_answer_fails_no_build():
-    context = SimpleNamespace(uiWebUrl="http://127.0.0.1:1", applicationId="app-1")
-    assert stages_of(session_of(context)) == []
+    assert stages_of(PAGE, since=THEN) == []
 
 
 def test_the_cost_table_has_a_dash_where_spark_was_not_asked():

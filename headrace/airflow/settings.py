@@ -46,10 +46,12 @@ class Setting:
     meaning: str
 
 
-def _count(text: str) -> int:
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
+def _whole(least: int) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        if int(text) < least:
+            raise ValueError(text)
+
+    return check
 
 
 def _hours(text: str) -> float:
@@ -82,12 +84,6 @@ def _log(text: str) -> None:
         raise ValueError(text)
 
 
-def _tries(text: str) -> int:
-    if int(text) < 0:
-        raise ValueError(text)
-    return int(text)
-
-
 _ANY, _COUNT, _HOURS, _URL = "a path", "a whole number from 1", "a number of hours above 0", "an http(s) address"
 SETTINGS = (
     Setting("HOME", str(_CODE), _ANY, str, "Folder of the bundle: holds jobs/ and conf/."),
@@ -95,20 +91,20 @@ SETTINGS = (
     Setting("CONFIG", "<home>/conf/local.yaml", _ANY, str, "Configuration file of every step."),
     Setting("REPORTS", "<airflow>/headrace/reports", _ANY, str, "Folder of the coverage pages, one file a day."),
     Setting("REPORTS_URL", "", _URL, _address, "Where that folder is served; empty: no link on the tasks."),
-    Setting("REPORT_DAYS", "30", _COUNT, _count, "Days that a coverage page shows."),
+    Setting("REPORT_DAYS", "30", _COUNT, _whole(1), "Days that a coverage page shows."),
     Setting("MODELS", "<airflow>/headrace/models", _ANY, str, "Folder of the models, one folder a day."),
     Setting("CRON", "0 3 * * *", "a cron expression", _cron, "When a night starts, in the business timezone."),
     Setting(
         "TIMEZONE", "UTC", "a timezone such as Europe/Berlin", _zone, "Business timezone: as in the configuration."
     ),
     Setting("START", "2024-01-01", "a day, YYYY-MM-DD", date.fromisoformat, "First day that may be built (backfills)."),
-    Setting("ACTIVE_DAYS", "16", _COUNT, _count, "Runs open at once: more than labels take days to mature."),
-    Setting("POLL_S", "300", _COUNT, _count, "Seconds between two looks at landing."),
+    Setting("ACTIVE_DAYS", "16", _COUNT, _whole(1), "Runs open at once: more than labels take days to mature."),
+    Setting("POLL_S", "300", _COUNT, _whole(1), "Seconds between two looks at landing."),
     Setting("LANDED_HOURS", "24", _HOURS, _hours, "Longest wait for the day's files."),
     Setting("MATURE_HOURS", "240", _HOURS, _hours, "Longest wait for mature labels, after the day's own tables."),
     Setting("STEP_HOURS", "6", _HOURS, _hours, "Longest run of one step; then it is killed and tried again."),
-    Setting("RETRIES", "3", "a whole number from 0", _tries, "Tries after a first that ended with exit code 1."),
-    Setting("RETRY_S", "60", _COUNT, _count, "Wait before the first of them; it doubles, up to an hour."),
+    Setting("RETRIES", "3", "a whole number from 0", _whole(0), "Tries after a first that ended with exit code 1."),
+    Setting("RETRY_S", "60", _COUNT, _whole(1), "Wait before the first of them; it doubles, up to an hour."),
     Setting("SPARK_CONNECTION", "spark_default", "an id", str, "Airflow connection that names the Spark master."),
     Setting("SPARK_MEMORY", "2g", "memory such as 4g", str, "Heap of the driver."),
     Setting(
