@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, XComArg
+from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, XComArg
 
 if find_spec("headrace") is None:  # a bundle, or a checkout, beside an Airflow in which Headrace is not installed
     _home = Path(__file__).resolve().parent.parent
     sys.path[:0] = [str(_home / "headrace.zip"), str(_home)]
 
-from headrace.airflow.days import DAY, business_day
+from headrace.airflow.days import DAY, business_day, day_param
 from headrace.airflow.drawing import base_steps, defaults, draw_steps
 from headrace.airflow.links import report_name
 from headrace.airflow.operators import HeadraceCommand, JudgingCommand, PublishCommand
@@ -68,14 +68,7 @@ def draw_night() -> DAG:
         catchup=False,
         max_active_runs=found.count("ACTIVE_DAYS"),
         default_args=defaults(),
-        params={
-            "ds": Param(
-                None,
-                type=["null", "string"],
-                format="date",
-                description="Day to build; empty: the day on which the data interval starts",
-            )
-        },
+        params={"ds": day_param("the day on which the data interval starts")},
         user_defined_macros={"business_day": business_day},
         tags=["headrace"],
     ) as night:

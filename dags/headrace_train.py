@@ -7,13 +7,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 if find_spec("headrace") is None:  # a bundle, or a checkout, beside an Airflow in which Headrace is not installed
     _home = Path(__file__).resolve().parent.parent
     sys.path[:0] = [str(_home / "headrace.zip"), str(_home)]
 
-from headrace.airflow.days import TRAINED_DAY, TRAINING_SET, published_day
+from headrace.airflow.days import TRAINED_DAY, TRAINING_SET, day_param, published_day
 from headrace.airflow.drawing import defaults
 from headrace.airflow.operators import HeadraceCommand
 from headrace.airflow.settings import settings
@@ -31,14 +31,7 @@ def draw_training() -> DAG:
         catchup=False,
         max_active_runs=1,
         default_args=defaults(),
-        params={
-            "ds": Param(
-                None,
-                type=["null", "string"],
-                format="date",
-                description="Day to train on; empty: the newest that the asset's events name",
-            )
-        },
+        params={"ds": day_param("the newest that the asset's events name")},
         user_defined_macros={"published_day": published_day},
         tags=["headrace"],
     ) as training:

@@ -17,7 +17,7 @@ from headrace.progress import StageNews
 from headrace.receipt import WITHDRAWN, Receipt
 from headrace.receipts import latest_receipts
 from headrace.steps import SIDE_STEPS, STEPS, Step, step_named
-from headrace.summary import cost_table, costs_of, summary
+from headrace.summary import cost_table, costs_of, day_facts, summary
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -76,11 +76,17 @@ def _planned(config: Config, step: Step, plan: Plan, *, rebuild: bool, accept: s
 
 
 def _sum_up(config: Config, days: Sequence[date], outcomes: Sequence[StepOutcome], *, log: JobLog) -> None:
+    _tell_costs(outcomes, log=log)
+    facts = day_facts(config, days)
+    plain = ", ".join(f"{day['ds']} {day['status']}" for day in facts)
+    log.tell("summary", summary(config, facts, outcomes), plain=plain, **span_of(days), each=facts)
+
+
+def _tell_costs(outcomes: Sequence[StepOutcome], *, log: JobLog) -> None:
     costs = costs_of(outcomes)
-    seconds = sum(outcome.seconds for outcome in outcomes)
     if costs:
+        seconds = sum(outcome.seconds for outcome in outcomes)
         log.tell("costs", cost_table(costs), plain=f"{seconds:.1f} s in all", steps=costs)
-    log.tell("summary", summary(config, list(days), list(outcomes)), plain=f"{len(days)} day(s)", **span_of(days))
 
 
 def publishable(config: Config, days: Sequence[date], *, log: JobLog) -> list[date]:
@@ -119,9 +125,7 @@ def run_one(
     chosen = scope_days(config, step, ds=ds, days=days, scope=scope)
     narrow = config.for_group(group) if group is not None else config
     outcome = _told(narrow, step, chosen, rebuild=chosen if rebuild else [], accept=accept, log=log)
-    costs = costs_of([outcome])
-    if costs:
-        log.tell("costs", cost_table(costs), plain=f"{outcome.seconds:.1f} s", steps=costs)
+    _tell_costs([outcome], log=log)
     return outcome
 
 

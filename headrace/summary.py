@@ -14,38 +14,48 @@ from headrace.delta import is_table, read_days
 from headrace.receipt import Receipt
 from headrace.receipts import latest_receipts
 
-__all__ = ["cost_table", "costs_of", "summary"]
+__all__ = ["cost_table", "costs_of", "day_facts", "summary"]
 
 _MIB = 1 << 20
 
 
-def summary(config: Config, days: list[date], outcomes: list[StepOutcome]) -> Table:
-    """One line a day: rows in, kept, positive rates, sampling rates, features, coverage, seconds."""
-    latest = latest_receipts(config)
-    coverage = _coverage(config, days)
-    rates = _rates(config, days)
+def day_facts(config: Config, days: Sequence[date]) -> list[dict[str, Any]]:
+    """One mapping a day: rows seen and kept, positives by action, realised rate of negatives, coverage, and its status."""
+    latest, coverage, rates = latest_receipts(config), _coverage(config, days), _rates(config, days)
+    found = []
+    for day in days:
+        positives = {a: rates.get((day, f"label_{a}", "positives"), 0) for a in config.labels.windows}
+        labels = latest.get(("labels", day))
+        found.append(
+            {
+                "ds": day,
+                "seen": _rows(latest, "labels", day),
+                "kept": _rows(latest, "sample", day),
+                "positives": {action: n for action, n in positives.items() if n},
+                "negative_rate": rates.get((day, "all", "negative rate")),
+                "coverage": coverage.get(day),
+                "status": _status(latest, day),
+                "provisional": labels is not None and "provisional" in labels.notes,
+            }
+        )
+    return found
+
+
+def summary(config: Config, facts: Sequence[Mapping[str, Any]], outcomes: Sequence[StepOutcome]) -> Table:
+    """A line for each of `day_facts`, and below them the seconds of each step."""
     table = Table(title="Published days", title_justify="left", header_style="bold", box=SIMPLE)
     for name in ("day", "seen", "kept", "positives", "neg. rate", "features", "coverage", "status"):
         table.add_column(
             name, justify="left" if name in ("day", "positives", "status") else "right", no_wrap=name == "day"
         )
-    features = len(feature_columns(config))
-    for day in days:
-        seen, kept = _rows(latest, "labels", day), _rows(latest, "sample", day)
-        counts = {a: rates.get((day, f"label_{a}", "positives"), 0) for a in config.labels.windows}
-        positives = " ".join(f"{a} {_percent(n, seen)}" for a, n in counts.items() if n) or "none"
-        negative = rates.get((day, "all", "negative rate"))
-        table.add_row(
-            str(day),
-            f"{seen:,}",
-            f"{kept:,}",
-            positives,
-            "-" if negative is None else f"{negative:.4f}",
-            str(features),
-            f"{coverage[day]:.1%}" if day in coverage else "-",
-            _status(latest, day),
-        )
-    provisional = [str(d) for d in days if "provisional" in getattr(latest.get(("labels", d)), "notes", {})]
+    features = str(len(feature_columns(config)))
+    for day in facts:
+        positives = " ".join(f"{action} {_percent(n, day['seen'])}" for action, n in day["positives"].items())
+        negative = "-" if day["negative_rate"] is None else f"{day['negative_rate']:.4f}"
+        covered = "-" if day["coverage"] is None else f"{day['coverage']:.1%}"
+        rows = f"{day['seen']:,}", f"{day['kept']:,}"
+        table.add_row(str(day["ds"]), *rows, positives or "none", negative, features, covered, day["status"])
+    provisional = [str(day["ds"]) for day in facts if day["provisional"]]
     note = f"\nprovisional labels: {', '.join(provisional)}" if provisional else ""
     total = sum(outcome.seconds for outcome in outcomes)
     table.caption = f"{total:.1f} s in all: " + ", ".join(f"{o.step} {o.seconds:.1f}" for o in outcomes) + note
@@ -66,7 +76,7 @@ def _percent(part: float, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "-"
 
 
-def _rates(config: Config, days: list[date]) -> dict[tuple[date, str, str], float]:
+def _rates(config: Config, days: Sequence[date]) -> dict[tuple[date, str, str], float]:
     """Positives per label over all strata, and the realised rate of negatives; a handful of rows a day."""
     found: dict[tuple[date, str, str], float] = {}
     negatives: dict[date, list[int]] = {}
@@ -81,7 +91,7 @@ def _rates(config: Config, days: list[date]) -> dict[tuple[date, str, str], floa
     return found | rates
 
 
-def _coverage(config: Config, days: list[date]) -> dict[date, float]:
+def _coverage(config: Config, days: Sequence[date]) -> dict[date, float]:
     """Covered share of all cells of the traffic."""
     covered: dict[date, list[float]] = {}
     for row in _rows_of(config, "coverage", days):
@@ -92,7 +102,7 @@ def _coverage(config: Config, days: list[date]) -> dict[date, float]:
     return {day: part / whole for day, (part, whole) in covered.items() if whole}
 
 
-def _rows_of(config: Config, name: str, days: list[date]) -> list[dict]:
+def _rows_of(config: Config, name: str, days: Sequence[date]) -> list[dict]:
     uri = f"{config.root}/{name}"
     return read_days(uri, days=days).to_pylist() if is_table(uri) else []
 
@@ -104,10 +114,7 @@ def costs_of(outcomes: Sequence[StepOutcome]) -> list[dict[str, Any]]:
         counted = [r for r in outcome.receipts if "cost" in r.notes]
         costs = [json.loads(r.notes["cost"]) for r in counted]
         if costs:
-            rows = {
-                "rows_in": sum(r.rows_in for r in counted),
-                "rows_out": sum(r.rows_out for r in counted),
-            }
+            rows = {name: sum(getattr(r, name) for r in counted) for name in ("rows_in", "rows_out")}
             size = {"bytes_out": sum(cost["bytes_out"] for cost in costs)}
             found.append({"step": outcome.step, "seconds": round(outcome.seconds, 1), **costs[0], **rows, **size})
     return found
@@ -117,17 +124,8 @@ def cost_table(costs: Sequence[Mapping[str, Any]]) -> Table:
     """Seconds, rows, bytes, spill, skew and Python memory of each step; a dash where Spark was not asked."""
     table = Table(title="What it cost", title_justify="left", header_style="bold", box=SIMPLE)
     table.add_column("step")
-    heads = (
-        "seconds",
-        "rows in",
-        "rows out",
-        "MiB out",
-        "MiB shuffled",
-        "MiB spilled",
-        "skew",
-        "Python MiB",
-        "tasks failed",
-    )
+    counts, sizes_mib = ("seconds", "rows in", "rows out"), ("MiB out", "MiB shuffled", "MiB spilled")
+    heads = (*counts, *sizes_mib, "skew", "Python MiB", "tasks failed")
     for head in heads:
         table.add_column(head, justify="right")
     for cost in costs:

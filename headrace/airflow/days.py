@@ -4,12 +4,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, Param
 from airflow.sdk.exceptions import AirflowFailException
 
 from headrace.airflow.settings import settings
 
-__all__ = ["DAY", "TRAINED_DAY", "TRAINING_SET", "business_day", "published_day"]
+__all__ = ["DAY", "TRAINED_DAY", "TRAINING_SET", "business_day", "day_param", "published_day"]
 
 TRAINING_SET = Asset(name="headrace_training_set", uri="headrace://training_set")
 """Changes when a day is published; the event's `extra` holds `ds`."""
@@ -19,6 +19,11 @@ DAY = "{{ business_day(dag_run, params) }}"
 
 TRAINED_DAY = "{{ published_day(triggering_asset_events, params) }}"
 """Template of the day whose publishing started a training."""
+
+
+def day_param(otherwise: str) -> Param:
+    """The parameter `ds` of a DAG; `otherwise` says what is built where a run leaves it empty."""
+    return Param(None, type=["null", "string"], format="date", description=f"The day; empty: {otherwise}")
 
 
 def business_day(dag_run: Any, params: Any) -> str:
