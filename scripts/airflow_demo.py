@@ -34,7 +34,8 @@ def main() -> None:
         print(f"airflow-demo: http://127.0.0.1:{port}  (no password; log: {folder / 'airflow.log'})")
         print(f"airflow-demo: coverage pages at http://127.0.0.1:{reports_port}")
         print("airflow-demo: Ctrl-C ends all of it", flush=True)
-        running[0].wait()
+        ended = running[0].wait()
+        sys.exit(f"airflow-demo: Airflow ended by itself (exit code {ended}): read {folder / 'airflow.log'}")
     except KeyboardInterrupt:
         pass
     finally:

@@ -4,9 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-folder=$root/${DEMO:-demo}/airflow
-bin=${HEADRACE_BIN:-$root/${VENV:-.venv}/bin}
-airflow_bin=$root/${VENV_AIRFLOW:-.venv-airflow}/bin
+whole() { case $1 in /*) echo "$1" ;; *) echo "$root/$1" ;; esac; } # absolute paths are taken as they are
+folder=$(whole "${DEMO:-demo}")/airflow
+bin=${HEADRACE_BIN:-$(whole "${VENV:-.venv}")/bin}
+airflow_bin=$(whole "${VENV_AIRFLOW:-.venv-airflow}")/bin
 master=${SPARK_MASTER:-local[*]}
 days=6
 
