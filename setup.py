@@ -69,6 +69,7 @@ setup(
         "bench": ["duckdb>=1.4,<3", "polars>=1.30,<2", "psutil>=6,<8"],
         "dev": [
             "pytest>=8.3,<10",
+            "pytest-xdist>=3.6,<4",
             "ruff>=0.14,<1",
             "mypy>=1.15,<3",
             "types-PyYAML>=6.0",

@@ -22,6 +22,7 @@ from features.plan import GroupPlan, make_plan, population_state_tag, population
 from headrace.config import Feature, FeaturesConfig, Group
 from headrace.durations import micros
 from headrace.exchange import PACKED_SCHEMA, Hot, exchange, narrowed, packer, unpack
+from headrace.workers import map_in_arrow
 
 __all__ = ["Sink", "build_features", "by_entity", "group_plans"]
 
@@ -111,15 +112,15 @@ def build_features(
     end, ends_as = sink or (iter, schema)
     stages = [_Stage(entity, tuple(own), (hot or {}).get(entity, {})) for entity, own in by_entity(plans).items()]
     if not stages:
-        return rows.mapInArrow(_finish_only(finish, end), ends_as)
-    travelling = rows.mapInArrow(stages[0].sender(partitions=partitions), PACKED_SCHEMA)
+        return map_in_arrow(rows, _finish_only(finish, end), ends_as)
+    travelling = map_in_arrow(rows, stages[0].sender(partitions=partitions), PACKED_SCHEMA)
     for number, stage in enumerate(stages):
         here = exchange([travelling, *tiles[stage.entity]], partitions=partitions)
         if number + 1 < len(stages):
             onward = stages[number + 1].sender(partitions=partitions)
-            travelling = here.mapInArrow(_passer(stage, onward), PACKED_SCHEMA)
+            travelling = map_in_arrow(here, _passer(stage, onward), PACKED_SCHEMA)
         else:
-            travelling = here.mapInArrow(_laster(stage, finish, end), ends_as)
+            travelling = map_in_arrow(here, _laster(stage, finish, end), ends_as)
     return travelling
 
 

@@ -23,6 +23,7 @@ from features.statistics import ints
 from headrace.days import epoch_micros
 from headrace.delta import DeltaFile
 from headrace.exchange import unpack
+from headrace.workers import map_in_arrow
 
 __all__ = ["Start", "needed_files", "next_state", "started"]
 
@@ -99,7 +100,7 @@ def next_state(
             whole = pa.table([made.column(f.name).cast(f.type) for f in arrow], schema=arrow)
             yield from end(whole.to_batches(max_chunksize=_BATCH_ROWS))
 
-    return met.where(F.col("tag").isin(plan.name, state_tag(plan))).mapInArrow(run, ends_as)
+    return map_in_arrow(met.where(F.col("tag").isin(plan.name, state_tag(plan))), run, ends_as)
 
 
 def _advanced(plan: GroupPlan, tiles: pa.Table | None, state: pa.Table | None, *, moment: int) -> pa.Table | None:

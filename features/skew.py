@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from headrace.arrowfiles import file_tasks, open_parts
 from headrace.delta import DeltaFile
 from headrace.exchange import Hot
+from headrace.workers import map_in_arrow
 
 __all__ = ["hot_authors", "hot_keys", "shares_of"]
 
@@ -47,7 +48,7 @@ def hot_keys(
 
     found: dict[str, Counter[int]] = {name: Counter() for name in columns}
     for row in (
-        tasks.frame.mapInArrow(count, _COUNTED).groupBy("column", "key").agg(F.sum("rows").alias("rows")).collect()
+        map_in_arrow(tasks.frame, count, _COUNTED).groupBy("column", "key").agg(F.sum("rows").alias("rows")).collect()
     ):
         found[row["column"]][row["key"]] = row["rows"]
     return {name: shares_of(counts, rows=rows, partitions=partitions) for name, counts in found.items()}

@@ -25,6 +25,7 @@ from features.statistics import Bools, Statistics, ints
 from headrace.config import Group
 from headrace.days import day_end, epoch_micros
 from headrace.exchange import one_array, unpack
+from headrace.workers import map_in_arrow
 
 __all__ = ["Moments", "latest", "priors", "snapshot", "snapshot_moments", "snapshot_tables"]
 
@@ -70,7 +71,7 @@ def snapshot(met: DataFrame, plan: GroupPlan, *, moments: Moments, schema: Struc
             )
             yield from end(batch for table in days for batch in table.to_batches(max_chunksize=_BATCH_ROWS))
 
-    return met.where(F.col("tag").isin(plan.name, population_tag(plan))).mapInArrow(run, ends_as)
+    return map_in_arrow(met.where(F.col("tag").isin(plan.name, population_tag(plan))), run, ends_as)
 
 
 def _changed(
@@ -176,7 +177,7 @@ def priors(met: DataFrame, plan: GroupPlan, *, moments: Moments, schema: StructT
             days = (_prior_rows(plan, table, day=day, now=now, schema=arrow) for day, (now, _) in moments.items())
             yield from end(batch for rows in days for batch in rows.to_batches())
 
-    return met.where(F.col("tag") == population_tag(plan)).mapInArrow(run, ends_as)
+    return map_in_arrow(met.where(F.col("tag") == population_tag(plan)), run, ends_as)
 
 
 def _prior_rows(plan: GroupPlan, population: pa.Table, *, day: date, now: datetime, schema: pa.Schema) -> pa.Table:

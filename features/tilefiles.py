@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from features.plan import GroupPlan, population_state_tag, population_tag, state_tag
 from headrace.arrowfiles import FileTasks, OpenPart, Piece, open_parts
 from headrace.exchange import PACKED_SCHEMA, Hot, exchange, pack, packer, unpack
+from headrace.workers import map_in_arrow
 
 __all__ = ["packed_populations", "packed_state_files", "packed_tile_files"]
 
@@ -35,7 +36,7 @@ def packed_tile_files(
             send = packer(key="key", tag=name, partitions=partitions, hot=hot, copies=True)
             yield from send(batch for table in tables for batch in table.to_batches())
 
-    return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
+    return map_in_arrow(tasks.frame, run, PACKED_SCHEMA)
 
 
 def packed_state_files(
@@ -60,7 +61,7 @@ def packed_state_files(
                     sums = _state_sums(table, plan)
                     yield from pack(sums, key=None, tag=population_state_tag(plan), partitions=partitions)
 
-    return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
+    return map_in_arrow(tasks.frame, run, PACKED_SCHEMA)
 
 
 def _state_columns(plan: GroupPlan) -> list[str]:
@@ -98,8 +99,8 @@ def packed_populations(tasks: FileTasks, plans: Sequence[GroupPlan], *, partitio
             plan = by_name[name]
             yield from pack(_summed(table, plan), key=None, tag=population_tag(plan), partitions=partitions)
 
-    met = exchange([tasks.frame.mapInArrow(partial, PACKED_SCHEMA)], partitions=1)
-    return met.mapInArrow(whole, PACKED_SCHEMA)
+    met = exchange([map_in_arrow(tasks.frame, partial, PACKED_SCHEMA)], partitions=1)
+    return map_in_arrow(met, whole, PACKED_SCHEMA)
 
 
 def _by_group(

@@ -22,6 +22,7 @@ from headrace.arrowfiles import FileTasks
 from headrace.config import FeaturesConfig, Metric, group_cells, measures_of
 from headrace.durations import micros
 from headrace.exchange import PACKED_SCHEMA, Hot, gathered, pack, pack_to, partition_of, unpack
+from headrace.workers import map_in_arrow
 
 __all__ = ["merged_tiles", "packed_tiles", "packed_tiles_of_files", "tile_spec"]
 
@@ -72,7 +73,7 @@ def packed_tiles(
         F.coalesce(F.rint(F.col("value") * MICROUNITS).cast("bigint"), F.lit(0)).alias("units"),  # S22: half to even
         F.unix_date("ds").cast("bigint").alias("ds_number"),
     )
-    return chosen.mapInArrow(_combiner(specs, partitions=partitions, days=days, hot={}), PACKED_SCHEMA)
+    return map_in_arrow(chosen, _combiner(specs, partitions=partitions, days=days, hot={}), PACKED_SCHEMA)
 
 
 def packed_tiles_of_files(
@@ -98,7 +99,7 @@ def packed_tiles_of_files(
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from combine(batch for table in read(batches) for batch in table.to_batches())
 
-    return tasks.frame.mapInArrow(run, PACKED_SCHEMA)
+    return map_in_arrow(tasks.frame, run, PACKED_SCHEMA)
 
 
 def _wanted(specs: Sequence[TileSpec]) -> list[str]:
@@ -152,4 +153,4 @@ def merged_tiles(
             whole = pa.table([tiles.column(f.name).cast(f.type) for f in arrow], schema=arrow)
             yield from end(whole.to_batches(max_chunksize=_OUTPUT_ROWS))
 
-    return exchanged.where(F.col("tag") == spec.name).mapInArrow(run, ends_as)
+    return map_in_arrow(exchanged.where(F.col("tag") == spec.name), run, ends_as)

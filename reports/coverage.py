@@ -20,6 +20,7 @@ from headrace.arrowfiles import OpenPart, file_tasks, open_parts
 from headrace.config import Config, Feature, feature_columns, slices_of
 from headrace.errors import InputError
 from headrace.exchange import PACKED_SCHEMA, exchange, one_array, pack, unpack
+from headrace.workers import map_in_arrow
 from reports.count import Chunk, count_chunk
 from reports.history import Seen, history_columns
 from reports.parts import merge
@@ -45,15 +46,15 @@ def build_coverage(spark: SparkSession, config: Config, *, days: Sequence[date])
     cuts = {(day - _EPOCH).days: _cuts(config, features, kept.get(day, {})) for day in days}
     partitions = _partitions(spark, config, rows=sum(file.rows for file in files), cuts=cuts)
     tasks = file_tasks(spark, {"training_set": files})
-    counted = tasks.frame.mapInArrow(_counter(tasks.pieces, features, cuts, partitions), PACKED_SCHEMA)
+    counted = map_in_arrow(tasks.frame, _counter(tasks.pieces, features, cuts, partitions), PACKED_SCHEMA)
     first, last = min(days) - timedelta(days=config.coverage.reference_days), max(days)
     earlier = [file for file in tables.files(config, "coverage") if first <= file.ds < last and file.ds not in days]
     sources = [counted]
     if earlier:
         known = file_tasks(spark, {"coverage": earlier})
-        sources.append(known.frame.mapInArrow(_reader(known.pieces, features, partitions), PACKED_SCHEMA))
+        sources.append(map_in_arrow(known.frame, _reader(known.pieces, features, partitions), PACKED_SCHEMA))
     finish = _finisher(features, days=days, reference_days=config.coverage.reference_days)
-    return exchange(sources, partitions=partitions).mapInArrow(finish, COVERAGE.schema)
+    return map_in_arrow(exchange(sources, partitions=partitions), finish, COVERAGE.schema)
 
 
 def _largest(spark: SparkSession, config: Config, *, days: Sequence[date]) -> dict[date, dict[str, list[str]]]:

@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from headrace.exchange import PACKED_SCHEMA, exchange, pack, packer, unpack
+from headrace.workers import map_in_arrow
 from schemas.conform import COUNTED, REASON
 from schemas.reading import DAY
 
@@ -48,10 +49,10 @@ def first_pass(rows: DataFrame, earlier: DataFrame | None, *, key_hash: Column |
     blank = F.lit(None).cast("bigint")
     hashed = blank if key_hash is None else F.when(F.col(REASON).isNull(), key_hash)
     facts = rows.select(_facts(rows).alias("facts"), hashed.alias("_hash"))
-    packed = [facts.mapInArrow(_packer(partitions), PACKED_SCHEMA)]
+    packed = [map_in_arrow(facts, _packer(partitions), PACKED_SCHEMA)]
     if earlier is not None and key_hash is not None:
-        packed.append(earlier.mapInArrow(packer(key="_hash", tag=_HASHES, partitions=partitions), PACKED_SCHEMA))
-    return exchange(packed, partitions=partitions).mapInArrow(_gather, _SCHEMA)
+        packed.append(map_in_arrow(earlier, packer(key="_hash", tag=_HASHES, partitions=partitions), PACKED_SCHEMA))
+    return map_in_arrow(exchange(packed, partitions=partitions), _gather, _SCHEMA)
 
 
 def flags_of(rows: DataFrame) -> tuple[str, ...]:

@@ -32,6 +32,10 @@ def spark() -> Iterator:
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = {
+        # Tiny data: writing Java for every projection and compiling it costs more than it saves, a fifth of the run.
+        # The clusters of the tests, the demo and the benchmarks run with what users run with.
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.codegen.wholeStage": "false",
         "spark.default.parallelism": "2",
         "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",  # tiny data: compile fast, and all of it
