@@ -13,7 +13,7 @@ from headrace.commits import conflict
 from headrace.config import Config
 from headrace.costs import spark_costs, stages_of, with_costs
 from headrace.days import day_range
-from headrace.errors import GateError, InputError
+from headrace.errors import ConfigError, GateError, InputError
 from headrace.freshness import asked_receipt, done, why_not_done
 from headrace.grouped import done_by_whole, joined_receipts
 from headrace.inputs import INPUTS, Known
@@ -99,9 +99,14 @@ def scope_days(config: Config, step: Step, *, ds: date, days: int, scope: str) -
 
     Raises
     ------
+    ConfigError
+        A number of days is asked for beside "history", which has them all.
     InputError
         Nothing has landed, `ds` lies before history, or (publish) its labels are not mature.
     """
+    if scope == "history" and days != 1:
+        remedy = "leave out --days, or leave out --scope history"
+        raise ConfigError("--days", found=f"{days} beside --scope history", wanted="one of them", remedy=remedy)
     chosen = list(day_range(ds - timedelta(days=days - 1), ds))
     if scope == "day":
         return chosen

@@ -1,8 +1,6 @@
 """One Spark session for the whole run, and a tiny world that has been through the whole chain once."""
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -26,24 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator:
-    """Two cores, few partitions, no UI."""
-    from headrace.config.spark import SparkConfig
-    from headrace.session import spark_session
+    """One for the run."""
+    from tests.session import tiny_session
 
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    conf = {
-        # Tiny data: writing Java for every projection and compiling it costs more than it saves, a fifth of the run.
-        # The clusters of the tests, the demo and the benchmarks run with what users run with.
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.default.parallelism": "2",
-        "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "2",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",  # tiny data: compile fast, and all of it
-    }
-    settings = SparkConfig(
-        master="local[2]", partitions=0, shuffle_partitions=2, driver_memory="2g", measure=False, conf=conf
-    )
-    session = spark_session(settings, app="headrace tests")
+    session = tiny_session()
     yield session
     session.stop()
 
