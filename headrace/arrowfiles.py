@@ -98,7 +98,7 @@ class OpenPart:
                 f"{self.tag}, day number {self.ds_number}",
                 found=f"a file without {lacking}",
                 wanted="files of one configuration",
-                remedy="the configuration changed since: build these days' tiles again with headrace tiles --rebuild",
+                remedy="the configuration changed since: build these days' tiles again with headrace tiles --ds DAY --rebuild",
             )
         if self.groups:
             for batch in self.file.iter_batches(_BATCH_ROWS, row_groups=self.groups, columns=list(columns)):

@@ -26,7 +26,10 @@ def check_built(what: str, job: str, *, missing: Sequence[date], stale: Sequence
     """Refuse to read days of `job` that were not built, or by another configuration or code: both would mix in silently."""
     found = [
         f"{len(days)} day(s) of {job}, {min(days)} the first, {why}"
-        for days, why in ((missing, "not built"), (stale, "made with another configuration or version"))
+        for days, why in (
+            (missing, "not built, not finished or refused"),
+            (stale, "made with another configuration or version"),
+        )
         if days
     ]
     if found:
@@ -68,5 +71,5 @@ def check_horizon(config: Config, *, days: Sequence[date]) -> None:
                 f"ingest of {day}",
                 found=f"{lacking[0]} not ingested, or by another configuration or version",
                 wanted=f"the {config.ingest.duplicate_horizon_days} days before it, where its repeats are looked up",
-                remedy=f"headrace ingest --ds {day} --days {(day - lacking[0]).days + 1}, or headrace run, which does it",
+                remedy=f"headrace ingest --ds {day} --days {(day - lacking[0]).days + 1} with this configuration, or headrace run, which does it",
             )

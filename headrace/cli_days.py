@@ -40,15 +40,21 @@ def status(
         datetime | None, typer.Option("--ds", formats=["%Y-%m-%d"], help="Last day (default: the last that landed).")
     ] = None,
     days: Annotated[int, typer.Option("--days", min=1, help="Number of days.")] = 14,
+    json_: Annotated[bool, typer.Option("--json", help="One line of JSON instead, for a program.")] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
     """Days and steps: done, stale and why, refused, provisional, published, unpublished."""
+    import json
+
     from headrace.config import load_config
-    from headrace.status import days_to_show, show_status
+    from headrace.status import days_to_show, show_status, status_facts
 
     settled = load_config(config, settings=set_ or ())
     chosen = days_to_show(settled, last=ds.date() if ds else None, days=days)
+    if json_:
+        print(json.dumps(status_facts(settled, days=chosen)))
+        return
     show_status(settled, days=chosen, console=console())
 
 

@@ -33,7 +33,7 @@ def report_delays(spark: SparkSession, config: Config, *, days: Sequence[date], 
             f"delays of {absent[0]}",
             found="a day that is not ingested, or not as it landed",
             wanted="conformed impressions and engagements",
-            remedy=f"headrace ingest --ds {absent[0]}",
+            remedy=f"headrace ingest --ds {absent[0]} with this configuration",
         )
     made = table(config, "label_delays")
     tables.write_days(label_delays(spark, config, days=days), config, made, days=days, gather=True)

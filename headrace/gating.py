@@ -129,7 +129,7 @@ def show_gates(config: Config, *, days: Sequence[date], docs: Path | None, conso
             f"gates of {lacking[0]}",
             found="no receipt of coverage",
             wanted="days whose coverage has been counted",
-            remedy=f"headrace run --ds {lacking[0]}, or name days that are there: headrace status",
+            remedy=f"headrace run --ds {lacking[0]} with this configuration, or name days that are there: headrace status",
         )
     refused = []
     for day in days:

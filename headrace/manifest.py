@@ -109,7 +109,9 @@ def read_manifest(config: Config, day: date) -> dict[str, Any]:
     if receipt is None or receipt.status != "published" or "manifest" not in receipt.notes:
         found = "no publish receipt" if receipt is None else f"status {receipt.status}"
         command = "publish" if receipt is not None and receipt.status == WITHDRAWN else "run"
-        remedy = f"headrace {command} --ds {day} publishes it; headrace status shows what is there"
+        remedy = (
+            f"headrace {command} --ds {day} with its configuration publishes it; headrace status shows what is there"
+        )
         raise InputError(f"manifest of {day}", found=found, wanted="a published day", remedy=remedy)
     system, base = file_system(config.root)
     return _parsed(system, f"{base}/manifests/ds={day}/{receipt.notes['manifest']}.json")

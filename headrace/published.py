@@ -150,7 +150,7 @@ def _publish_rows(root: str | Path) -> list[dict]:
             f"{root}/receipts",
             found=" ".join(str(error).split())[:200],
             wanted="the receipts of a built root",
-            remedy="check the root, or build days first: headrace run",
+            remedy="check the root, or build days first: headrace run --ds DAY",
         ) from None
     return [row for row in receipts.to_pylist(maps_as_pydicts="strict") if row["job"] == "publish"]
 
@@ -168,7 +168,7 @@ def _pinned(row: dict) -> Pinned:
             f"publish receipt of {row['ds']}, revision {row['revision']}",
             found=f"{type(error).__name__}: {error}",
             wanted="Delta versions, with one of training_set",
-            remedy="publish the day again: headrace run --rebuild",
+            remedy="publish the day again: headrace run --ds DAY --rebuild",
         ) from None
     return Pinned(row["ds"], row["revision"], versions, row["outputs"], row["notes"])
 
@@ -182,7 +182,7 @@ def _days_by_version(root: str | Path, days: Sequence[date] | None) -> dict[int,
             f"days of {root}/training_set",
             found=f"{', '.join(map(str, missing)) or 'no day'}: not published",
             wanted=f"published days: {', '.join(map(str, known)) or 'there are none'}",
-            remedy="name published days, or build and publish these first: headrace run",
+            remedy="name published days, or build and publish these first: headrace run --ds DAY",
         )
     found: dict[int, list[date]] = {}
     for day in sorted(set(wanted)):
@@ -245,5 +245,5 @@ def _unreadable(uri: str, version: int | None, found: str) -> InputError:
         uri if version is None else f"{uri} at version {version}",
         found=" ".join(found.split())[:300],
         wanted="the log and the plain Parquet files of what the receipts pin",
-        remedy="if they were cleaned away, build and publish the day again: headrace run --rebuild",
+        remedy="if they were cleaned away, build and publish the day again: headrace run --ds DAY --rebuild",
     )

@@ -101,7 +101,7 @@ def _check_final(known: Known, day: date) -> None:
             f"publish {day}",
             found=f"provisional labels: {note or '--provisional, or labels.provisional: true'}",
             wanted="labels of a mature day",
-            remedy=f"headrace run --ds {day} without --provisional once the day is mature",
+            remedy=f"headrace run --ds {day} without --provisional, with the same --config, once the day is mature",
         )
 
 
@@ -114,5 +114,5 @@ def _check_fresh(known: Known, day: date) -> None:
             f"publish {day}",
             found=found,
             wanted="every step made of what the steps before it hold now",
-            remedy=f"headrace run --ds {day} builds what is stale and publishes",
+            remedy=f"headrace run --ds {day} with this configuration builds what is stale and publishes",
         )

@@ -1,8 +1,9 @@
 """`headrace status`: days x steps, what stands and what does not, and why; from receipts and landing alone."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -13,11 +14,13 @@ from headrace.days import day_range
 from headrace.errors import InputError
 from headrace.freshness import asked_receipt, grouped, why_not_done
 from headrace.inputs import Known
-from headrace.receipts import REFUSED, STARTED, WITHDRAWN, all_latest
-from headrace.steps import STEPS
+from headrace.receipts import REFUSED, STARTED, WITHDRAWN, Receipt, all_latest
+from headrace.steps import SIDE_STEPS, STEPS
 from schemas.landing import landed_days
 
-__all__ = ["StatusCell", "days_to_show", "show_status", "status_grid"]
+__all__ = ["StatusCell", "days_to_show", "show_status", "status_facts", "status_grid"]
+
+_STANDS = ("done", "published", "provisional")
 
 _STYLES = {
     "done": "green",
@@ -64,7 +67,7 @@ def days_to_show(config: Config, *, last: date | None, days: int) -> list[date]:
 
 
 def status_grid(config: Config, *, days: Sequence[date]) -> dict[tuple[date, str], StatusCell]:
-    """(day, step) -> what stands there.
+    """(day, step) -> what stands there; steps in order, and after them those beside the chain that were ever built.
 
     stale: its own inputs, configuration or code changed; waits: it stands, but something before it is to be built again
     and may change its inputs; started: a build of it runs, or was killed.
@@ -75,23 +78,47 @@ def status_grid(config: Config, *, days: Sequence[date]) -> dict[tuple[date, str
     ingested = {day: _cell(known, latest, "ingest", day) for day in sorted({d for j, d in latest if j == "ingest"})}
     for day in days:
         mature = day + timedelta(days=config.labels.maturity_days)
-        behind = any(c.state not in ("done", "-") for d, c in ingested.items() if d <= mature)
+        behind = _lies_behind(ingested, last=mature)
         for step in STEPS:
             cell = ingested.get(day) if step.name == "ingest" else None
             cell = cell or _cell(known, latest, step.name, day)
-            if behind and cell.state in ("done", "published", "provisional") and step.name != "ingest":
-                state = "published, waits" if cell.state == "published" else "waits"
-                cell = StatusCell(state, "something before it is to be built again")
-            behind = behind or cell.state not in ("done", "published", "provisional")
+            cell = _waiting(cell) if behind and step.name != "ingest" else cell
+            behind = behind or cell.state not in _STANDS
             found[day, step.name] = cell
+        found |= _beside(known, latest, day, behind=_lies_behind(ingested, last=day))
     return found
 
 
-def _cell(known: Known, latest: dict, job: str, day: date) -> StatusCell:
+def _lies_behind(ingested: Mapping[date, StatusCell], *, last: date) -> bool:
+    """Whether a day of history until `last` is to be ingested again."""
+    return any(cell.state not in ("done", "-") for day, cell in ingested.items() if day <= last)
+
+
+def _waiting(cell: StatusCell) -> StatusCell:
+    """What stands, where something before it does not."""
+    if cell.state not in _STANDS:
+        return cell
+    state = "published, waits" if cell.state == "published" else "waits"
+    return StatusCell(state, "something before it is to be built again")
+
+
+def _beside(
+    known: Known, latest: Mapping[tuple[str, date], Receipt], day: date, *, behind: bool
+) -> dict[tuple[date, str], StatusCell]:
+    """Cells of the steps beside the chain, of those that any day has: publishing waits for none of them."""
+    built = {job for job, _ in latest}
+    behind = behind or _cell(known, latest, "tiles", day).state != "done"
+    cells = {step.name: _cell(known, latest, step.name, day) for step in SIDE_STEPS if step.name in built}
+    return {(day, name): _waiting(cell) if behind else cell for name, cell in cells.items()}
+
+
+def _cell(known: Known, latest: Mapping[tuple[str, date], Receipt], job: str, day: date) -> StatusCell:
     standing = latest.get((job, day))
     if standing is None:
         return StatusCell("-")
-    if standing.status in (STARTED, WITHDRAWN, REFUSED):
+    if standing.status == STARTED:
+        return StatusCell(STARTED, f"since {standing.started_at:%Y-%m-%d %H:%M} UTC; it runs, or was killed")
+    if standing.status in (WITHDRAWN, REFUSED):
         return StatusCell(standing.status, standing.notes.get("reason", standing.notes.get("refused", "")))
     reason = why_not_done(known, asked_receipt(known, job, day))
     if "provisional" in standing.notes:
@@ -102,19 +129,27 @@ def _cell(known: Known, latest: dict, job: str, day: date) -> StatusCell:
     return StatusCell(standing.status, f"accepted: {accepted}" if accepted else "")
 
 
+def status_facts(config: Config, *, days: Sequence[date]) -> dict[str, Any]:
+    """The grid as JSON has it: `root`, and in `days` one entry a day with the `state` and `reason` of each of its `steps`."""
+    grid = status_grid(config, days=days)
+    each = {day: {step: asdict(cell) for (ds, step), cell in grid.items() if ds == day} for day in days}
+    return {"root": config.root, "days": [{"ds": str(day), "steps": steps} for day, steps in each.items()]}
+
+
 def show_status(config: Config, *, days: Sequence[date], console: Console) -> None:
     """Print the grid, then every reason with its days."""
     grid = status_grid(config, days=days)
+    steps = list(dict.fromkeys(step for _, step in grid))
     table = Table(title=f"{config.root}", title_justify="left", header_style="bold", box=SIMPLE)
     table.add_column("day", no_wrap=True)
-    for step in STEPS:
-        table.add_column(step.name, no_wrap=True)
+    for step in steps:
+        table.add_column(step, no_wrap=True)
     for day in days:
-        cells = [grid[day, step.name].state for step in STEPS]
+        cells = [grid[day, step].state for step in steps]
         table.add_row(str(day), *[f"[{_STYLES.get(state, 'white')}]{state}[/]" for state in cells])
     console.print(table)
-    for step in STEPS:
-        reasons = {day: grid[day, step.name].reason for day in days if grid[day, step.name].reason}
+    for step in steps:
+        reasons = {day: grid[day, step].reason for day in days if grid[day, step].reason}
         for reason, reached in grouped(reasons).items():
             span = str(reached[0]) if len(reached) == 1 else f"{len(reached)} days {reached[0]} .. {reached[-1]}"
-            console.print(f"{step.name} {span}: {reason}", markup=False, soft_wrap=True)
+            console.print(f"{step} {span}: {reason}", markup=False, soft_wrap=True)

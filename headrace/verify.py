@@ -51,7 +51,7 @@ def verify_state(spark: SparkSession, config: Config, *, days: Sequence[date], c
             ", ".join(wrong),
             found="other rows than all tiles give",
             wanted="the same content",
-            remedy=f"headrace state --ds {max(days)} --days {(max(days) - min(days)).days + 1} --rebuild builds them again",
+            remedy=f"headrace state --ds {max(days)} --days {(max(days) - min(days)).days + 1} --rebuild with this configuration builds them again",
         )
 
 
@@ -63,5 +63,5 @@ def _check_current(config: Config, days: Sequence[date]) -> None:
             f"state of {stale[0]}",
             found="none, or one of another configuration or version, or of tiles that changed since",
             wanted="states that a night may start from; others are never used",
-            remedy=f"headrace state --ds {stale[0]} builds it",
+            remedy=f"headrace state --ds {stale[0]} with this configuration builds it",
         )

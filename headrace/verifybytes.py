@@ -63,7 +63,7 @@ def verify_days(config: Config, *, days: Sequence[date], console: Console) -> No
             ", ".join(dict.fromkeys(f"{line.job} of {line.ds}" for line in wrong)),
             found="; ".join(line.wrong for line in wrong),
             wanted="the rows that the receipts speak of",
-            remedy="bring the files back from a copy, or build again: " + _builds(wrong),
+            remedy="bring the files back from a copy, or build again with the same --config: " + _builds(wrong),
         )
 
 
@@ -75,7 +75,7 @@ def _check_built(latest: Mapping[tuple[str, date], Receipt], days: Sequence[date
             f"verify {', '.join(map(str, absent))}",
             found="no receipt of it",
             wanted="a day that was built",
-            remedy=f"headrace run --ds {absent[0]}; headrace status shows what there is",
+            remedy=f"headrace run --ds {absent[0]} with its configuration; headrace status shows what there is",
         )
 
 

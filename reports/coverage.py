@@ -120,7 +120,7 @@ class _Columns:
                 f"training_set, day {_EPOCH + timedelta(days=self.part.ds_number)}",
                 found=f"files without the column {name}",
                 wanted="every feature that the configuration declares",
-                remedy="the configuration changed since: headrace features --rebuild for that day",
+                remedy="the configuration changed since: headrace features --ds DAY --rebuild",
             )
         table = self.part.file.read_row_groups(self.groups, columns=[name], use_threads=False)
         return one_array(table.unify_dictionaries().column(name))
@@ -163,7 +163,7 @@ def _chunk(part: OpenPart, read: _Columns, features: int) -> Chunk:
             f"training_set, day {_EPOCH + timedelta(days=part.ds_number)}",
             found="states of another number of features",
             wanted=f"{features}, as the configuration declares",
-            remedy="the configuration changed since: headrace features --rebuild for that day",
+            remedy="the configuration changed since: headrace features --ds DAY --rebuild",
         )
     flat = np.frombuffer(marks.buffers()[2], np.uint8, count=len(marks) * features, offset=_first_byte(marks))
     return Chunk(part.ds_number, np.ascontiguousarray(flat.reshape(-1, features).T), weights, read)

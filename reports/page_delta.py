@@ -125,7 +125,7 @@ def _check_columns(table: Opened, columns: Sequence[str]) -> None:
             table.name,
             found=f"no column {', '.join(missing)}",
             wanted="the columns of schemas/tables.py",
-            remedy="build the table again with this version: headrace run --rebuild",
+            remedy="build the table again with this version: headrace run --ds DAY --rebuild",
         )
 
 

@@ -152,7 +152,7 @@ def check_rates(
             found=_odd_text(worst),
             wanted=f"a rate of {worst.nominal_rate} within its binomial bounds (p >= {SIGNIFICANCE:g})",
             remedy="look for impression ids that repeat or are not spread by the hash; another sampling.salt tells chance "
-            f'from defect; headrace sample --ds {worst.ds} --accept "reason" goes on all the same',
+            f'from defect; headrace sample --ds {worst.ds} --accept "reason", with the same --config, goes on all the same',
         )
         error.made = {day: receipt for day, receipt in receipts.items() if day not in odd}
         error.notes = {day: {"refused": f"stratum {row.stratum}: {_odd_text(row)}"} for day, row in odd.items()}

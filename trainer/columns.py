@@ -124,7 +124,7 @@ def wrong_type(name: str, kind: object, *, wanted: str) -> InputError:
         f"training_set: {name}",
         found=f"a column of {kind}",
         wanted=f"{wanted}, as its feature was declared when the encoder was fitted",
-        remedy="build the day again: headrace run --rebuild; or train again where the declaration has changed",
+        remedy="build the day again: headrace run --ds DAY --rebuild; or train again where the declaration has changed",
     )
 
 
@@ -168,7 +168,7 @@ def row_states(batch: pa.RecordBatch, order: Sequence[str]) -> npt.NDArray[np.ui
             "training_set: feature_states",
             found=f"{cells.null_count} nulls, lengths {sorted(set(np.diff(offsets).tolist()))[:5]}",
             wanted=f"{len(order)} bytes in every row, one for each feature of the receipt",
-            remedy="build the day again: headrace run --rebuild",
+            remedy="build the day again: headrace run --ds DAY --rebuild",
         )
     flat = np.frombuffer(data if data is not None else b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
     return flat.reshape(len(cells), len(order))

@@ -43,7 +43,7 @@ def check_same_schema(days: Sequence[PublishedDay]) -> None:
                 f"training days {first.ds} and {day.ds}",
                 found=f"different features {differing[:3]}" if differing else "different labels",
                 wanted="days published with the same features and labels",
-                remedy="build the older days again with today's config: headrace run --rebuild",
+                remedy="build the older days again with today's config: headrace run --ds DAY --rebuild",
             )
 
 

@@ -86,7 +86,7 @@ def find_days(root: str, days: Sequence[date]) -> list[PublishedDay]:
             f"days of {root}/training_set",
             found=f"{', '.join(map(str, missing)) or 'no day named'}: not published",
             wanted=f"published days: {', '.join(map(str, known)) or 'there are none'}",
-            remedy="name published days, or build and publish these first: headrace run",
+            remedy="name published days, or build and publish these first: headrace run --ds DAY",
         )
     return [known[d] for d in days]
 
@@ -134,6 +134,6 @@ def _published(pinned: Pinned) -> PublishedDay:
             f"publish receipt of {pinned.ds}, revision {pinned.revision}",
             found=f"{type(error).__name__}: {error}",
             wanted="versions and outputs of training_set, and the notes features, labels, sampling",
-            remedy="publish the day again: headrace run --rebuild",
+            remedy="publish the day again: headrace run --ds DAY --rebuild",
         ) from None
     return PublishedDay(pinned.ds, version, content, features, labels, sampling, notes.get("manifest", ""))

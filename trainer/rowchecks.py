@@ -14,7 +14,7 @@ __all__ = ["check_rows", "checked_label", "checked_weights"]
 
 _SHARES = ("label_completed",)  # 0 or 1, or null where it does not apply
 _AMOUNTS = ("label_watch_s", "label_completion")  # from 0, or null where it does not apply
-_REMEDY = "build the day again: headrace run --rebuild"
+_REMEDY = "build the day again: headrace run --ds DAY --rebuild"
 
 
 def check_rows(

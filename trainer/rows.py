@@ -137,7 +137,7 @@ def _opened(root: str, piece: Piece, *, columns: Sequence[str]) -> Iterator[pq.P
                     where,
                     found=f"no column {', '.join(missing[:5])}",
                     wanted="the columns that the receipt declares",
-                    remedy="build the day again: headrace run --rebuild",
+                    remedy="build the day again: headrace run --ds DAY --rebuild",
                 )
             yield file
     except (OSError, pa.ArrowException) as error:
@@ -149,7 +149,7 @@ def _unreadable(where: str, found: str) -> InputError:
         where,
         found=" ".join(found.split())[:300],
         wanted="the files that the receipt's version names",
-        remedy="if they were vacuumed, build the day again: headrace run --rebuild",
+        remedy="if they were vacuumed, build the day again: headrace run --ds DAY --rebuild",
     )
 
 

@@ -204,7 +204,7 @@ def _explain(error: ValidationError, origins: list[tuple[str, dict[str, Any]]]) 
     path = [str(part) for part in first["loc"]]
     key = ".".join(path) or "configuration"
     where = f"{_origin(path, origins)}: {key}"
-    message = str(first["msg"]).removeprefix("Value error, ")
+    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     given = first.get("input")
     more = f" ({error.error_count() - 1} more after this one)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
