@@ -15,6 +15,7 @@ PACKAGES = [
     "headrace",
     "headrace.airflow",
     "headrace.config",
+    "headrace.doctor",
     "jobs",
     "reports",
     "sampling",

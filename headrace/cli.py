@@ -9,6 +9,7 @@ import typer
 
 from headrace import __version__
 from headrace.cli_days import add_day_commands
+from headrace.cli_doctor import add_doctor_command
 from headrace.cli_features import features_app
 from headrace.cli_models import add_model_commands
 from headrace.cli_options import (
@@ -178,6 +179,7 @@ def adapt(
 
 add_model_commands(app)
 add_prerank_commands(app)
+add_doctor_command(app)
 
 
 class _Format(StrEnum):
