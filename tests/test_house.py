@@ -90,7 +90,21 @@ def test_a_job_runs_as_a_script_whose_folder_hides_packages_of_the_same_name(ste
         *[[n] for n in ("evaluate", "predict", "export", "rank", "recall")],
         ["report"],
         ["demo"],
-        *[[n] for n in ("status", "delays", "gates", "manifest", "rebuild", "unpublish", "prune", "verify")],
+        *[
+            [n]
+            for n in (
+                "doctor",
+                "landed",
+                "status",
+                "delays",
+                "gates",
+                "manifest",
+                "rebuild",
+                "unpublish",
+                "prune",
+                "verify",
+            )
+        ],
         ["features"],
         ["features", "list"],
         ["features", "show"],
