@@ -19,7 +19,7 @@ from headrace import __version__
 from headrace.config import Config
 from headrace.delta import file_system
 from headrace.errors import InputError
-from headrace.receipts import WITHDRAWN, Receipt, latest_receipts
+from headrace.receipts import WITHDRAWN, Receipt, decided
 
 __all__ = [
     "differences",
@@ -105,7 +105,7 @@ def read_manifest(config: Config, day: date) -> dict[str, Any]:
     InputError
         The day is not published, or its manifest is gone or damaged.
     """
-    receipt = latest_receipts(config).get(("publish", day))
+    receipt = decided(config, "publish").get(day)
     if receipt is None or receipt.status != "published" or "manifest" not in receipt.notes:
         found = "no publish receipt" if receipt is None else f"status {receipt.status}"
         command = "publish" if receipt is not None and receipt.status == WITHDRAWN else "run"
@@ -119,7 +119,7 @@ def read_manifest(config: Config, day: date) -> dict[str, Any]:
 
 def verify_manifest(config: Config, day: date) -> None:
     """Raise InputError where a published day's manifest is gone or is not what its hash says."""
-    receipt = latest_receipts(config).get(("publish", day))
+    receipt = decided(config, "publish").get(day)
     if receipt is not None and receipt.status == "published":
         read_manifest(config, day)
 

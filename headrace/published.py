@@ -1,6 +1,6 @@
 """What consumers may read: the published days, each at the Delta version that its receipt pins.
 
-A day is published iff the highest revision of its `publish` receipt says so. What is written of the day later, whole or
+A day is published iff the highest revision of its `publish` receipt that has an end says so. What is written of the day later, whole or
 half, stays unseen until it is published itself. One row of either reader is one row of `training_set`.
 """
 
@@ -20,7 +20,7 @@ from deltalake.exceptions import DeltaError
 
 from headrace.delta import DeltaFile, delta_files, file_system, read_days
 from headrace.errors import InputError
-from headrace.receipts import STARTED
+from headrace.receipts import LOST, STARTED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,7 +53,7 @@ def pinned_days(root: str | Path) -> dict[date, Pinned]:
     best: dict[date, dict] = {}
     for row in _publish_rows(root):
         standing = best.get(row["ds"])
-        if standing is None or _rank(row) > _rank(standing):
+        if standing is None or row["revision"] > standing["revision"]:
             best[row["ds"]] = row
     return {ds: _pinned(row) for ds, row in sorted(best.items()) if row["status"] == "published"}
 
@@ -152,11 +152,9 @@ def _publish_rows(root: str | Path) -> list[dict]:
             wanted="the receipts of a built root",
             remedy="check the root, or build days first: headrace run --ds DAY",
         ) from None
-    return [row for row in receipts.to_pylist(maps_as_pydicts="strict") if row["job"] == "publish"]
-
-
-def _rank(row: dict) -> tuple[int, bool]:
-    return row["revision"], row["status"] != STARTED
+    # One that is on its way, was killed or lost to another decided nothing: what was published before it is read.
+    rows = [row for row in receipts.to_pylist(maps_as_pydicts="strict") if row["job"] == "publish"]
+    return [row for row in rows if row["status"] not in (STARTED, LOST)]
 
 
 def _pinned(row: dict) -> Pinned:

@@ -30,6 +30,7 @@ __all__ = [
     "before_writing",
     "begun",
     "check_accounting",
+    "decided",
     "latest_receipts",
     "kept_receipts",
     "write_receipts",
@@ -72,6 +73,12 @@ def all_latest(config: Config) -> dict[tuple[str, date], Receipt]:
     A configuration of one group sees that group's receipts as the step's (headrace.parts).
     """
     return seen_by(config, kept_receipts(config))
+
+
+def decided(config: Config, job: str) -> dict[date, Receipt]:
+    """Of every day the highest revision of a job that has an end: what holds while a newer one is on its way, or was killed."""
+    ended = [r for r in kept_receipts(config) if r.job == job and r.status != STARTED]
+    return {r.ds: r for r in sorted(ended, key=lambda receipt: receipt.revision)}
 
 
 def kept_receipts(config: Config) -> list[Receipt]:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 from headrace.config import Config
 from headrace.errors import InputError
-from headrace.receipts import WITHDRAWN, Receipt, latest_receipts, write_receipts
+from headrace.receipts import WITHDRAWN, Receipt, decided, write_receipts
 
 __all__ = ["unpublish"]
 
@@ -21,8 +21,8 @@ def unpublish(config: Config, *, days: Sequence[date], reason: str) -> list[Rece
     InputError
         A day is not published; nothing is changed then.
     """
-    latest = latest_receipts(config)
-    standing = {day: latest.get(("publish", day)) for day in days}
+    published = decided(config, "publish")
+    standing = {day: published.get(day) for day in days}
     absent = [day for day, receipt in standing.items() if receipt is None or receipt.status != "published"]
     if absent:
         raise InputError(

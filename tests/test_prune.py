@@ -95,6 +95,14 @@ def test_withdrawn_day_frees_its_version(tmp_path, status):
     assert {file.path for file in prune_plan(config_at(tmp_path))} == files(tmp_path, version=1)
 
 
+@pytest.mark.parametrize("status", ["started", "lost"])
+def test_day_whose_next_publish_was_killed_keeps_its_version(tmp_path, status):
+    rewritten(tmp_path)
+    before = prune_plan(config_at(tmp_path))
+    publish(tmp_path, D1, status=status)
+    assert prune_plan(config_at(tmp_path)) == before
+
+
 def test_republished_day_frees_the_version_before(tmp_path):
     rewritten(tmp_path)
     publish(tmp_path, D1, training_set=3)

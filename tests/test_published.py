@@ -14,7 +14,8 @@ from headrace.config import Config, load_config
 from headrace.delta import delta_files
 from headrace.errors import InputError
 from headrace.published import _AGE_LIMIT, pinned_days, read_published, spark_published
-from headrace.receipts import STARTED, Receipt, write_receipts
+from headrace.receipts import LOST, STARTED, Receipt, write_receipts
+from headrace.withdraw import unpublish
 
 D1, D2, D3 = date(2024, 5, 1), date(2024, 5, 2), date(2024, 5, 3)
 
@@ -79,13 +80,29 @@ def test_pinned_day_says_what_its_highest_receipt_says(tmp_path):
     assert pinned.outputs["coverage"] == "hash of coverage"
 
 
-@pytest.mark.parametrize("status", ["unpublished", "refused", STARTED])
+@pytest.mark.parametrize("status", ["unpublished", "refused"])
 def test_day_whose_highest_receipt_is_not_published_is_withdrawn(tmp_path, status):
     for day in (D1, D2):
         publish(tmp_path, day, training_set=write(tmp_path, day, [1]))
     publish(tmp_path, D2, status=status)
     assert list(pinned_days(tmp_path)) == [D1]
     assert ids(tmp_path) == [(D1, 1)]
+
+
+@pytest.mark.parametrize("status", [STARTED, LOST])
+def test_a_publish_that_is_on_its_way_or_lost_takes_nothing_away(tmp_path, status):
+    publish(tmp_path, D1, training_set=write(tmp_path, D1, [1]))
+    publish(tmp_path, D1, status=status)
+    publish(tmp_path, D2, status=status)
+    assert list(pinned_days(tmp_path)) == [D1]
+    assert ids(tmp_path) == [(D1, 1)]
+
+
+def test_a_day_whose_publish_was_killed_can_be_taken_back(tmp_path):
+    publish(tmp_path, D1, training_set=write(tmp_path, D1, [1]))
+    publish(tmp_path, D1, status=STARTED)
+    unpublish(config_at(tmp_path), days=[D1], reason="clicks logged twice")
+    assert pinned_days(tmp_path) == {}
 
 
 def test_of_one_revision_what_is_done_stands_above_what_was_begun(tmp_path):

@@ -1,6 +1,6 @@
 """What published days hold, and their rows as a stream: what a consumer may read and where it is.
 
-A day is published iff the highest revision of its `publish` receipt says so; it is then read at the Delta version
+A day is published iff the highest revision of its `publish` receipt that has an end says so; it is then read at the Delta version
 that the receipt names, whatever has been written since. One row of the stream is one row of `training_set`.
 """
 
