@@ -46,7 +46,7 @@ format: setup ## let ruff rewrite
 
 bench: setup ## the benchmarks at small scale, tables and JSON into benchmarks/out/
 	@mkdir -p benchmarks/out
-	@for name in features ingest memory nightly sampling coverage report loader trainer metrics prerank skew wide scale; do $(BIN)/python -m benchmarks.$$name --scale small --out benchmarks/out/$$name.json || exit 1; done
+	@for name in features ingest memory nightly nights sampling coverage report loader trainer metrics prerank skew wide scale; do $(BIN)/python -m benchmarks.$$name --scale small --out benchmarks/out/$$name.json || exit 1; done
 
 clean: ## remove the demo and caches, keep .venv
 	@rm -rf $(DEMO) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
