@@ -78,6 +78,7 @@ def test_a_driver_killed_where(spark, copied, undisturbed, place):
     assert readable(copied) == before
 
 
+@pytest.mark.spark  # runs where they ran
 def test_every_place_was_reached_once(request):
     asked = [
         item.callspec.params["place"] for item in request.session.items if item.name.startswith("test_a_driver_killed")
