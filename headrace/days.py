@@ -1,10 +1,10 @@
 """Business days: where a day of the configured timezone begins and ends on the UTC clock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-__all__ = ["day_end", "day_range", "day_start", "epoch_micros"]
+__all__ = ["day_end", "day_range", "day_start", "epoch_micros", "spans"]
 
 
 def day_start(ds: date, timezone: str) -> datetime:
@@ -48,3 +48,16 @@ def day_range(first: date, last: date) -> Iterator[date]:
     """Every day from `first` to `last`, both included."""
     for offset in range((last - first).days + 1):
         yield first + timedelta(days=offset)
+
+
+def spans(days: Sequence[date], *, most: int | None = None) -> str:
+    """Runs of sorted days, all or the first `most` of them: `2024-05-01 to 2024-05-03, 2024-05-07 and 2 more`."""
+    runs: list[list[date]] = []
+    for day in days:
+        if runs and day - runs[-1][-1] == timedelta(days=1):
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    told = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    more = len(told[most:]) if most is not None else 0
+    return ", ".join(told[:most]) + (f" and {more} more" if more else "")

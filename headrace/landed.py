@@ -7,11 +7,9 @@ from headrace.checks import check_maturity
 from headrace.config import Config
 from headrace.days import day_range
 from headrace.errors import InputError
-from schemas.landing import is_whole, landed_days
+from schemas.landing import INGESTED, is_whole, landed_days
 
 __all__ = ["check_landed"]
-
-_TABLES = ("impressions", "engagements", "user_profile", "item_profile")
 
 
 def check_landed(config: Config, ds: date, *, mature: bool) -> str:
@@ -30,9 +28,9 @@ def check_landed(config: Config, ds: date, *, mature: bool) -> str:
 
 
 def _check_whole(config: Config, days: Iterable[date]) -> None:
-    needed = [name for name in _TABLES if name not in config.ingest.optional_tables]
+    needed = [name for name in INGESTED if name not in config.ingest.optional_tables]
     for day in days:
-        begun = [n for n in _TABLES if n not in needed and is_whole(config.landing, n, day, marker=None)]
+        begun = [n for n in INGESTED if n not in needed and is_whole(config.landing, n, day, marker=None)]
         waiting = [n for n in (*needed, *begun) if not is_whole(config.landing, n, day, marker=config.ingest.marker)]
         if waiting:
             what = f"a folder ds={day}" + (f" with {config.ingest.marker} in it" if config.ingest.marker else "")

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from headrace.config import Config
+from headrace.days import spans
 from headrace.delta import file_system, is_table
 from headrace.errors import HeadraceError, InputError
 from headrace.published import pinned_days, pinned_files
@@ -132,7 +133,7 @@ def _kept(config: Config) -> Shown | str:
         for version, days in sorted(versions.items()):
             old = [f for f in pinned_files(config.root, name, days=days, version=version) if f.path not in latest]
             if old:
-                rows.append((name, str(version), f"{len(old):,}", _spans(sorted({file.ds for file in old}))))
+                rows.append((name, str(version), f"{len(old):,}", spans(sorted({file.ds for file in old}))))
     published = len({day for versions in pins.values() for days in versions.values() for day in days})
     if not rows:
         return f"{published} published day(s) need no more than the latest versions."
@@ -144,17 +145,6 @@ def _kept(config: Config) -> Shown | str:
     for row in rows:
         shown.add_row(*row)
     return shown
-
-
-def _spans(days: Sequence[date]) -> str:
-    """Runs of days: `2024-05-01 to 2024-05-03, 2024-05-07`."""
-    runs: list[list[date]] = []
-    for day in days:
-        if runs and day - runs[-1][-1] == timedelta(days=1):
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def _moment(moment: datetime | None) -> str:

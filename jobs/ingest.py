@@ -10,7 +10,8 @@ from headrace.checks import check_horizon
 from headrace.config import Config
 from headrace.parallel import at_once
 from headrace.receipts import Receipt
-from schemas.ingest import INGESTED, ingest_table, survey
+from schemas.ingest import ingest_table, survey
+from schemas.landing import INGESTED
 from schemas.reading import unreadable_files
 from schemas.receipts import ingest_receipts
 

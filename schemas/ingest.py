@@ -20,9 +20,8 @@ from schemas.landing import LandingFile, is_whole, survey_day
 from schemas.reading import DAY, SOURCE, alike, read_raw
 from schemas.tables import table
 
-__all__ = ["INGESTED", "Landed", "TableDay", "ingest_table", "survey"]
+__all__ = ["Landed", "TableDay", "ingest_table", "survey"]
 
-INGESTED = ("impressions", "engagements", "user_profile", "item_profile")
 _BROADCAST_ROWS = 2_000_000
 
 

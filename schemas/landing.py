@@ -19,7 +19,10 @@ from pyarrow import fs
 from headrace.delta import file_system
 from headrace.errors import InputError
 
-__all__ = ["LandingFile", "is_whole", "landed_days", "landing_digest", "survey_day"]
+__all__ = ["INGESTED", "LandingFile", "is_whole", "landed_days", "landing_digest", "survey_day"]
+
+INGESTED = ("impressions", "engagements", "user_profile", "item_profile")
+"""Tables that land, each a folder of days."""
 
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 

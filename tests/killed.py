@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from tests.conftest import FIRST, LAST, config_of
 
 __all__ = ["HIT", "PLACES", "Place", "day_of"]
 
@@ -47,9 +49,9 @@ PLACES = {
 }
 
 
-def day_of(step: str, last: date) -> date:
-    """The day that is built: `last`; states start with the first day of history."""
-    return last - timedelta(days=3) if step == "state" else last
+def day_of(step: str) -> date:
+    """The day that is built: the last; states start with the first day of history."""
+    return FIRST if step == "state" else LAST
 
 
 def _die(root: Path, place: str) -> None:
@@ -89,14 +91,13 @@ def main(root: str, landing: str, name: str) -> None:
     """Build the day of the place's step again, to the place."""
     from headrace.chain import run_step
     from headrace.steps import step_named
-    from tests.conftest import LAST, config_of
     from tests.session import tiny_session
 
     place = PLACES[name]
     config = config_of(Path(root).parent, f"landing={landing}")
     importlib.import_module(f"jobs.{place.step}")
     _lay(Path(root), name, place)
-    day = day_of(place.step, LAST)
+    day = day_of(place.step)
     run_step(tiny_session, config, step_named(place.step), days=[day], rebuild=[day])
 
 

@@ -13,27 +13,17 @@ from typer.testing import CliRunner
 
 from headrace.cli import app
 from headrace.config import Config
+from headrace.days import spans
 from headrace.doctor import as_json, examine, exit_code, machine, settings, show_checks, storage
 from headrace.doctor.check import Check, fail, guarded, ok, said, warn
-from headrace.doctor.landed import check_landing, spans
+from headrace.doctor.landed import check_landing
 from headrace.errors import ConfigError
 from tests.conftest import config_of
+from tests.doctoring import only, plain  # noqa: F401
 
 D1, D2, D3, D4 = (date(2024, 5, 1) + timedelta(days=n) for n in range(4))
 TINY = Path(__file__).parent / "data" / "tiny.yaml"
 SECRET = "spark.hadoop.fs.s3a.secret.key"
-
-
-@pytest.fixture(autouse=True)
-def plain(monkeypatch):
-    """Nothing in the environment that checks look at."""
-    for name in ("PYSPARK_PYTHON", "SPARK_HOME", "SPARK_LOCAL_DIRS", "HEADRACE_TIMEZONE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def only(checks) -> Check:
-    (check,) = checks
-    return check
 
 
 def land(folder: Path, *days: date, tables: tuple[str, ...] = ("impressions", "engagements")) -> None:
@@ -143,7 +133,7 @@ def test_folders_that_are_no_day_are_told(tmp_path, name, state):
 
 def test_many_gaps_are_told_in_short():
     assert spans([D1, D2, D4]) == "2024-05-01 to 2024-05-02, 2024-05-04"
-    assert spans([D1 + timedelta(days=2 * n) for n in range(7)]).endswith("2024-05-09 and 2 more")
+    assert spans([D1 + timedelta(days=2 * n) for n in range(7)], most=5).endswith("2024-05-09 and 2 more")
 
 
 # the whole

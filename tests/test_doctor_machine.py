@@ -6,20 +6,9 @@ from collections import namedtuple
 import pytest
 
 from headrace.doctor import installed, machine
-from headrace.doctor.check import Check, guarded
+from headrace.doctor.check import guarded
 from tests.conftest import config_of
-
-
-@pytest.fixture(autouse=True)
-def plain(monkeypatch):
-    """Nothing in the environment that checks look at."""
-    for name in ("PYSPARK_PYTHON", "SPARK_HOME", "SPARK_LOCAL_DIRS", "HEADRACE_TIMEZONE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-def only(checks) -> Check:
-    (check,) = checks
-    return check
+from tests.doctoring import only, plain  # noqa: F401
 
 
 def test_python_here_is_well():

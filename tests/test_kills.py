@@ -46,7 +46,7 @@ def run_again(spark, config: Config, *, state: bool) -> None:
     for step in STEPS:
         run_step(lambda: spark, config, step, days=plan.per_step[step.name])
     if state:
-        run_step(lambda: spark, config, step_named("state"), days=[day_of("state", LAST)])
+        run_step(lambda: spark, config, step_named("state"), days=[day_of("state")])
 
 
 @pytest.fixture(scope="module")

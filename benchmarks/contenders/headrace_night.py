@@ -27,12 +27,12 @@ from headrace.config import Config, load_config
 from headrace.digests import PARTS
 from headrace.receipts import Receipt, latest_receipts, write_receipts
 from headrace.steps import step_named
+from schemas.landing import INGESTED
 
 __all__ = ["HOWS", "build", "opened_rows"]
 
 _PARTITIONS = 8
 _STATES = 4  # nights of a state in the roots that are not there for their chain
-_INGESTED = ("impressions", "engagements", "user_profile", "item_profile")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _root(
     (root / "features.json").write_text(json.dumps(_features(windows, delay=delay)))
     config = _config(root)
     facts = {"config_hash": config.digest_of(*PARTS["ingest"]), "fingerprint": "made"}
-    made = [Receipt("ingest", ds, outputs={t: f"{events} {ds}" for t in _INGESTED}, **facts) for ds in days]  # type: ignore[arg-type]
+    made = [Receipt("ingest", ds, outputs={t: f"{events} {ds}" for t in INGESTED}, **facts) for ds in days]  # type: ignore[arg-type]
     write_receipts(config, made)
     for step, chosen in (("tiles", days), ("state", nights)):
         with job.clock.phase(f"{name} {step} of {len(chosen)} days"):

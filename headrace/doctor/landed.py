@@ -1,27 +1,26 @@
 """What lies in landing: of each table its first and last day, gaps between, and folders that are no day."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
 from pyarrow import fs
 
 from headrace.config import Config
-from headrace.days import day_range
+from headrace.days import day_range, spans
 from headrace.delta import file_system
 from headrace.doctor.check import Check, fail, guarded, ok, warn
 from headrace.errors import InputError
-from schemas.landing import landed_days
+from schemas.landing import INGESTED, landed_days
 
-__all__ = ["check_landing", "spans"]
+__all__ = ["check_landing"]
 
-TABLES = ("impressions", "engagements", "user_profile", "item_profile")
 _SHOWN = 5  # spans of days, or names
 
 
 def check_landing(config: Config) -> Iterator[Check]:
     """One line a table."""
-    for name in TABLES:
+    for name in INGESTED:
         yield from guarded(f"landing {name}", partial(_check_table, config, name))
 
 
@@ -54,7 +53,7 @@ def _judged(title: str, days: Sequence[date], config: Config, *, optional: bool,
     first = max(days[0], config.start_ds or days[0])
     gaps = sorted(set(day_range(first, days[-1])) - set(days))
     found = f"{len(days)} days, {days[0]} to {days[-1]}"
-    found += f", none for {spans(gaps)}" if gaps else ""
+    found += f", none for {spans(gaps, most=_SHOWN)}" if gaps else ""
     found += _passed(odd)
     remedy = []
     if gaps and not optional:
@@ -75,15 +74,3 @@ def _folders(uri: str) -> list[str]:
 def _odd(uri: str) -> list[str]:
     """Folders that no command reads, for their names do not begin with ds=."""
     return [name for name in _folders(uri) if not name.startswith(("ds=", "_", "."))]
-
-
-def spans(days: Sequence[date]) -> str:
-    """Runs of sorted days, the first few: `2024-05-01 to 2024-05-03, 2024-05-07`."""
-    runs: list[list[date]] = []
-    for day in days:
-        if runs and day - runs[-1][-1] == timedelta(days=1):
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    told = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:_SHOWN]]
-    return ", ".join(told) + (f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else "")
