@@ -18,6 +18,7 @@ from pyspark.sql import types as t
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from headrace.arrowsink import WRITTEN_SCHEMA, parquet_sink
+from headrace.byname import read_by_name, stored_schema
 from headrace.commits import check_alone, conflict, replace_files, transaction_options
 from headrace.config import Config
 from headrace.delta import DeltaFile, delta_files, is_table
@@ -76,16 +77,21 @@ def read(
     """Rows of a table, of some days if asked; a table that was never written is empty."""
     if not exists(config, name):
         return spark.createDataFrame([], table(config, name).schema)
+    first = max(filter(None, (config.start_ds, first)), default=None)  # history begins there, whatever was built before
+    wanted = None if days is None else set(days)
+
+    def chosen(ds: date) -> bool:
+        return (first is None or ds >= first) and (last is None or ds <= last) and (wanted is None or ds in wanted)
+
+    few = read_by_name(spark, table_uri(config, name), chosen=chosen)
+    if few is not None:
+        return few
     frame = spark.read.format("delta").load(table_uri(config, name))
-    if config.start_ds is not None:  # history begins there, whatever was built before
-        frame = frame.where(F.col("ds") >= F.lit(config.start_ds))
     if first is not None:
         frame = frame.where(F.col("ds") >= F.lit(first))
     if last is not None:
         frame = frame.where(F.col("ds") <= F.lit(last))
-    if days is not None:
-        frame = frame.where(F.col("ds").isin(list(days)))
-    return frame
+    return frame if wanted is None else frame.where(F.col("ds").isin(wanted))
 
 
 def write_days(
@@ -172,7 +178,7 @@ def ensure(spark: SparkSession, config: Config, made: Table) -> None:
     standing = DeltaTable(table_uri(config, made.name))
     if any(standing.metadata().configuration.get(key) != value for key, value in KEPT.items()):
         standing.alter.set_table_properties(KEPT)
-    have = spark.read.format("delta").load(table_uri(config, made.name)).schema
+    have = stored_schema(standing)
     _check_types(config, made, have)
     if set(made.schema.names) - set(have.names):
         # A column can only be added as nullable; the rows of older days have no value for it.
