@@ -36,7 +36,7 @@ def report_delays(spark: SparkSession, config: Config, *, days: Sequence[date], 
             remedy=f"headrace ingest --ds {absent[0]} with this configuration",
         )
     made = table(config, "label_delays")
-    tables.write_days(label_delays(spark, config, days=days), config, made, days=days, gather=True)
+    tables.write_frame(label_delays(spark, config, days=days), config, made, days=days)
     console.print(_shown(read_days(tables.table_uri(config, made.name), days=days).to_pylist(), days))
 
 

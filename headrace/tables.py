@@ -9,27 +9,26 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from delta.exceptions import DeltaConcurrentModificationException
-from delta.tables import DeltaTable as SparkDeltaTable
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as t
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from headrace.arrowsink import WRITTEN_SCHEMA, parquet_sink
-from headrace.byname import read_by_name, stored_schema
+from headrace.byname import read_by_name
 from headrace.commits import check_alone, conflict, replace_files, transaction_options
 from headrace.config import Config
+from headrace.creating import ensure_table
 from headrace.delta import DeltaFile, delta_files, is_table
-from headrace.errors import ConfigError, told_by_tasks
+from headrace.errors import told_by_tasks
 from headrace.hashes import content_hashes, hashes_and_more
 from headrace.receipts import Receipt, Run, before_writing
+from headrace.workers import map_in_arrow
 from schemas.columns import Table
 from schemas.tables import table
 
 __all__ = [
-    "KEPT",
     "Written",
     "checked_against",
     "committed_facts",
@@ -46,13 +45,8 @@ __all__ = [
     "version_of",
     "write_days",
     "write_files",
+    "write_frame",
 ]
-
-# Published days are read at their own version for as long as anyone wants them; `headrace prune` deletes what none needs.
-KEPT = {
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-}
 
 
 def table_uri(config: Config, name: str) -> str:
@@ -94,20 +88,16 @@ def read(
     return frame if wanted is None else frame.where(F.col("ds").isin(wanted))
 
 
-def write_days(
-    frame: DataFrame, config: Config, made: Table, *, days: Sequence[date], extra: str = "", gather: bool = False
-) -> int:
-    """Replace `days` of a table in one commit and return its version; a day without rows is replaced by nothing.
+def write_days(frame: DataFrame, config: Config, made: Table, *, days: Sequence[date], extra: str = "") -> int:
+    """Replace `days` of a table in one commit of Spark's and return its version; a day without rows is replaced by nothing.
 
     Columns are taken by name and cast to the table's types; a missing column or a null where none may be is an error,
-    never a silent change. `extra` narrows the rows replaced within the days (a table shared by several writers);
-    `gather` brings each day's rows together first, so that many days do not mean many small files.
+    never a silent change. `extra` narrows the rows replaced within the days (a table shared by several writers). The log gets
+    the bounds of all columns. Where readers do not need those, `write_frame` costs less.
     """
-    ensure(frame.sparkSession, config, made)
+    ensure(config, made)
     run = before_writing()
-    shaped = frame.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in made.schema])
-    if gather and len(days) > 1:
-        shaped = shaped.repartition(min(len(days), 64), "ds")
+    shaped = _shaped(frame, made)
     chosen = ", ".join(f"'{day.isoformat()}'" for day in days)
     condition = f"ds IN ({chosen})" + (f" AND {extra}" if extra else "")
     writer = shaped.write.format("delta").mode("overwrite").option("replaceWhere", condition)
@@ -121,6 +111,27 @@ def write_days(
         raise conflict(made.name, days) from error
     _committed(run)
     return version_of(config, made.name)
+
+
+def write_frame(frame: DataFrame, config: Config, made: Table, *, days: Sequence[date]) -> int:
+    """`write_days` by files that tasks write (`write_files`): one job, where Spark's own commit takes five.
+
+    Each day's rows are brought together first, so that many days do not mean many small files.
+    """
+    ensure(config, made)
+    shaped, wanted = _shaped(frame, made), to_arrow_schema(made.schema)
+    if len(days) > 1:
+        shaped = shaped.repartition(min(len(days), 64), "ds")
+
+    def build(*, sink: tuple[Callable, str]) -> DataFrame:
+        end, ends_as = sink
+        return map_in_arrow(shaped, lambda batches: end(batch.cast(wanted) for batch in batches), ends_as)
+
+    return write_files(config, made, build, days=days).version
+
+
+def _shaped(frame: DataFrame, made: Table) -> DataFrame:
+    return frame.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in made.schema])
 
 
 @dataclass(frozen=True)
@@ -166,37 +177,9 @@ def _committed(run: Run | None) -> None:
         run.has_committed = True
 
 
-def ensure(spark: SparkSession, config: Config, made: Table) -> None:
-    """Create the table with its comments and NOT NULLs, or add columns that a new feature brought."""
-    if not exists(config, made.name):
-        builder = SparkDeltaTable.createIfNotExists(spark).location(table_uri(config, made.name))
-        builder = builder.addColumns(made.schema).partitionedBy("ds").comment(f"One row per {made.grain}")
-        for key, value in KEPT.items():
-            builder = builder.property(key, value)
-        builder.execute()
-        return
-    standing = DeltaTable(table_uri(config, made.name))
-    if any(standing.metadata().configuration.get(key) != value for key, value in KEPT.items()):
-        standing.alter.set_table_properties(KEPT)
-    have = stored_schema(standing)
-    _check_types(config, made, have)
-    if set(made.schema.names) - set(have.names):
-        # A column can only be added as nullable; the rows of older days have no value for it.
-        added = [t.StructField(f.name, f.dataType, True, f.metadata) for f in made.schema if f.name not in have.names]
-        empty = spark.createDataFrame([], t.StructType([*have.fields, *added]))
-        empty.write.format("delta").mode("append").option("mergeSchema", "true").save(table_uri(config, made.name))
-
-
-def _check_types(config: Config, made: Table, have: t.StructType) -> None:
-    """Columns may come and go with the configuration; a column that changes its type would break every older day."""
-    for field in made.schema:
-        if field.name in have.names and have[field.name].dataType != field.dataType:
-            raise ConfigError(
-                f"{table_uri(config, made.name)}: column {field.name}",
-                found=f"{have[field.name].dataType.simpleString()} in the table",
-                wanted=f"{field.dataType.simpleString()}, as the configuration now says",
-                remedy="give the group or column another name, or write to another root",
-            )
+def ensure(config: Config, made: Table) -> None:
+    """`ensure_table` of a table of ours."""
+    ensure_table(table_uri(config, made.name), made)
 
 
 def files(

@@ -21,7 +21,7 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     """Read the training set, count, compare with the days before, write."""
     coverage = build_coverage(spark, config, days=days)
     with told_by_tasks():
-        tables.write_days(coverage, config, table(config, "coverage"), days=days, gather=True)
+        tables.write_frame(coverage, config, table(config, "coverage"), days=days)
     return table_receipts(spark, config, "coverage", names=["coverage"], days=days, unhashed=UNHASHED)
 
 

@@ -23,7 +23,7 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     groups = spine_files(config, days=days, states=up_to_date(config, "state"))
     stored, groups = without_stored(config, groups, days=days)
     training_set = partial(spine_features, spark, config, days=days, groups=groups, stored=stored)
-    tables.ensure(spark, config, table(config, "training_set"))
+    tables.ensure(config, table(config, "training_set"))
     tables.write_files(config, table(config, "training_set"), training_set, days=days)
     receipts = table_receipts(spark, config, "features", names=["training_set"], days=days)
     receipts = with_notes(receipts, feature_notes(config, groups))

@@ -17,7 +17,7 @@ __all__ = ["build"]
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read impressions and engagements up to maturity, label, write."""
     labels = labelled(spark, config, days=days)
-    tables.write_days(labels, config, table(config, "labels"), days=days, gather=True)
+    tables.write_frame(labels, config, table(config, "labels"), days=days)
     return label_receipts(spark, config, days=days)
 
 

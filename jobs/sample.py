@@ -19,12 +19,12 @@ def build(spark: SparkSession, config: Config, days: list[date], *, accept: str 
     """Solve and write the rates, draw and write rows; the rates are checked against what was committed."""
     seen = seen_counts(spark, config, days=days)
     plan = sampling_plan(spark, config, seen, days=days)
-    tables.write_days(plan, config, table(config, "sampling_plan"), days=days, gather=True)
+    tables.write_frame(plan, config, table(config, "sampling_plan"), days=days)
     spine = sampled(spark, config, days=days)
-    tables.write_days(spine, config, table(config, "spine"), days=days, gather=True)
+    tables.write_frame(spine, config, table(config, "spine"), days=days)
     rates = realised_rates(spark, config, seen, days=days)
     frame = spark.createDataFrame([asdict(row) for row in rates], table(config, "sampling_rates").schema)
-    tables.write_days(frame, config, table(config, "sampling_rates"), days=days, gather=True)
+    tables.write_frame(frame, config, table(config, "sampling_rates"), days=days)
     return check_rates(rates, sample_receipts(spark, config, days=days), accept=accept)
 
 

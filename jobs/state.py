@@ -25,7 +25,7 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     """Read tiles and the state before, advance it, write; day by day, for each starts from the one before."""
     made = {name: table(config, f"state_{name}") for name in config.features.groups}
     for one in made.values():  # all of them before the first is written
-        tables.ensure(spark, config, one)
+        tables.ensure(config, one)
     states = up_to_date(config, "state") - set(days)
     for day in sorted(days):
         groups = state_files(config, day=day, states=states)

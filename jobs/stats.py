@@ -28,7 +28,7 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     groups = snapshot_files(config, last=max(days))
     made = {name: table(config, name) for group in groups for name in snapshot_tables(group.plan)}
     for one in made.values():  # all of them before the first is written
-        tables.ensure(spark, config, one)
+        tables.ensure(config, one)
     with met(spark, config, groups, priors=True) as together:
         calls = [
             partial(_write, config, together, group.plan, made[name], how, days=days)

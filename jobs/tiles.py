@@ -25,7 +25,7 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     """Read the days' events, aggregate per group that does not stand already, write."""
     made = {name: table(config, f"tiles_{name}") for name in config.features.groups}
     for one in made.values():  # all of them before the first is written
-        tables.ensure(spark, config, one)
+        tables.ensure(config, one)
     names = sorted(set(made) - kept_tiles(config, days)) or list(made)
     with packed_day_tiles(spark, config, names=names, days=days) as packed:
         write = partial(_write, config, packed, days=days)

@@ -88,7 +88,7 @@ def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[da
     """Conform one table for the days surveyed: writes the table, `duplicates`, `quarantine` and `id_map`."""
     name, days = landed.name, list(landed.days)
     if not landed.files and not _written_before(config, name, days=days):
-        tables.ensure(spark, config, table(config, name))
+        tables.ensure(config, table(config, name))
         return _checked(landed, {})
     rows = _conformed(spark, config, landed)
     text = any(file.format != "parquet" for file in landed.files)

@@ -101,7 +101,7 @@ def written_by(spark, rows: list[tuple]):
 
 def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
-    tables.ensure(spark, config, made)
+    tables.ensure(config, made)
     first = tables.write_files(
         config, made, written_by(spark, [(1, "a", MONDAY), (2, "b", TUESDAY)]), days=[MONDAY, TUESDAY]
     )
@@ -116,7 +116,7 @@ def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
 
 def test_a_day_without_rows_is_replaced_by_nothing(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
-    tables.ensure(spark, config, made)
+    tables.ensure(config, made)
     tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
     tables.write_files(config, made, written_by(spark, []), days=[MONDAY])
     assert tables.total_rows(config, "things") == 0
@@ -124,7 +124,7 @@ def test_a_day_without_rows_is_replaced_by_nothing(spark, tmp_path):
 
 def test_a_failed_write_leaves_the_last_good_version(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
-    tables.ensure(spark, config, made)
+    tables.ensure(config, made)
     before = tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
     with pytest.raises(PySparkException, match="null"):
         tables.write_files(config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
@@ -181,7 +181,7 @@ def test_times_are_microseconds_whatever_unit_another_writer_chose(tmp_path):
 
 def test_a_day_that_another_run_wrote_at_the_same_time_is_found_out(spark, tmp_path, monkeypatch):
     config, made = config_of(tmp_path), made_table()
-    tables.ensure(spark, config, made)
+    tables.ensure(config, made)
     commit = DeltaTable.create_write_transaction
 
     def after_another(target, *given, **more):
