@@ -40,10 +40,9 @@ def parquet_sink(
 ) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     """A last step that writes its rows below `base`, one file a day, and returns WRITTEN_SCHEMA rows instead.
 
-    Least and greatest values of the timestamps `bounded` go into the log. Rows whose timestamps lie on another day than
+    Least and greatest values of all timestamps go into the log. Rows whose timestamps `bounded` lie on another day than
     their own get files of their own, one for each of the three days around and one for all else, so that bounds are narrow
-    and late rows are found by when they happened. Sums of the whole numbers
-    `summed` come back with each file.
+    and late rows are found by when they happened. Sums of the whole numbers `summed` come back with each file.
 
     Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
     an error (ValueError): Parquet itself would not notice.
@@ -59,7 +58,7 @@ def parquet_sink(
                 _check_nulls(batch, schema)
                 for day, away, rows in _by_day(batch, bounded):
                     if (day, away) not in open_files:
-                        open_files[day, away] = _DayFile(system, folder, day, inside, strings, bounded, summed)
+                        open_files[day, away] = _DayFile(system, folder, day, inside, strings, summed)
                     open_files[day, away].write(rows.select(inside.names))
             written = [file.finish() for file in open_files.values()]
         except BaseException:
@@ -106,7 +105,7 @@ class _DayFile:
 
     def __init__(
         self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str],
-        bounded: Sequence[str], summed: Sequence[str],
+        summed: Sequence[str],
     ) -> None:  # fmt: skip
         self.system, self.day, self.rows = system, day, 0
         self.path = f"ds={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
@@ -117,15 +116,18 @@ class _DayFile:
         self.writer = pq.ParquetWriter(self.stream, schema, compression="zstd", use_dictionary=strings or False)
         self.held: list[pa.RecordBatch] = []
         self.bounds: dict[str, tuple[int, int]] = {}
-        self.bounded = bounded
+        self.nulls = {field.name: 0 for field in schema if pa.types.is_timestamp(field.type)}
         self.sums = dict.fromkeys(summed, 0)
 
     def write(self, rows: pa.RecordBatch) -> None:
         self.rows += rows.num_rows
-        for name in self.bounded:
-            least, greatest = (v.cast(pa.int64()).as_py() for v in pc.min_max(rows.column(name)).values())
-            known = self.bounds.get(name, (least, greatest))
-            self.bounds[name] = min(known[0], least), max(known[1], greatest)
+        for name in self.nulls:
+            column = rows.column(name)
+            self.nulls[name] += column.null_count
+            if column.null_count < len(column):
+                least, greatest = (v.cast(pa.int64()).as_py() for v in pc.min_max(column).values())
+                known = self.bounds.get(name, (least, greatest))
+                self.bounds[name] = min(known[0], least), max(known[1], greatest)
         for name in self.sums:
             self.sums[name] += pc.sum(rows.column(name)).as_py() or 0
         self.held.append(rows)
@@ -147,12 +149,13 @@ class _DayFile:
 
     def _stats(self) -> dict[str, object]:
         """As the Delta log writes them: timestamps in milliseconds, which must not cut off what they bound."""
-        if not self.bounds:
+        if not self.nulls:
             return {"numRecords": self.rows}
-        low = {name: _millis(least // 1000) for name, (least, _) in self.bounds.items()}
-        high = {name: _millis(-(-greatest // 1000)) for name, (_, greatest) in self.bounds.items()}
-        nulls = dict.fromkeys(self.bounds, 0)
-        return {"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+        low, high = dict[str, str](), dict[str, str]()
+        for name, (least, greatest) in self.bounds.items():
+            with suppress(OverflowError):  # beyond the year 9999 the log says nothing
+                low[name], high[name] = _millis(least // 1000), _millis(-(-greatest // 1000))
+        return {"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": self.nulls}
 
     def discard(self) -> None:
         for step in (self.writer.close, self.stream.close, lambda: self.system.delete_file(self.whole)):

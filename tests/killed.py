@@ -38,7 +38,7 @@ class Place:
 
 PLACES = {
     "ingest wrote one of its tables": Place("ingest", "headrace.tables:write_days", after=True),
-    "sample wrote one of its tables": Place("sample", "headrace.tables:write_days", after=True),
+    "sample wrote one of its tables": Place("sample", "headrace.tables:write_frame", after=True),
     "tasks write files": Place("features", table="training_set"),
     "files are written, their commit is not": Place("features", "headrace.tables:replace_files"),
     "a commit is made, its receipt is not": Place("features", "headrace.tables:check_alone"),
@@ -54,7 +54,11 @@ def day_of(step: str) -> date:
     return FIRST if step == "state" else LAST
 
 
+_ONCE = threading.Lock()  # tables are written at once, and one death is enough
+
+
 def _die(root: Path, place: str) -> None:
+    _ONCE.acquire()
     with (root.parent / HIT).open("a") as noted:
         noted.write(place + "\n")
         noted.flush()

@@ -64,6 +64,23 @@ def test_rows_of_other_days_than_their_own_stand_apart_with_narrow_bounds(tmp_pa
     ]
 
 
+def test_the_log_bounds_every_timestamp_that_it_can_write_down_and_counts_its_nulls(tmp_path):
+    stamp = pa.timestamp("us", "UTC")
+    schema = pa.schema([pa.field(n, stamp) for n in ("seen", "never", "far")] + [pa.field("ds", pa.date32())])
+    moments = [datetime(2024, 4, 1, 12, tzinfo=UTC), None, datetime(1969, 4, 9, 12, 0, 0, 1500, tzinfo=UTC)]
+    far = pa.array([300_000_000_000_000_000] * 3, pa.int64()).cast(stamp)
+    columns = [pa.array(moments, stamp), pa.nulls(3, stamp), far, pa.array([MONDAY] * 3, pa.date32())]
+    (row,) = [
+        r
+        for b in parquet_sink(str(tmp_path), schema)([pa.RecordBatch.from_arrays(columns, schema=schema)])
+        for r in b.to_pylist()
+    ]
+    stats = json.loads(row["stats"])
+    assert stats["minValues"] == {"seen": "1969-04-09T12:00:00.001Z"}
+    assert stats["maxValues"] == {"seen": "2024-04-01T12:00:00.000Z"}
+    assert stats["nullCount"] == {"seen": 1, "never": 3, "far": 0}
+
+
 def test_many_small_batches_become_one_row_group(tmp_path):
     batches = [rows_of((number, "a", MONDAY)) for number in range(50)]
     (written,) = [row for batch in parquet_sink(str(tmp_path), ARROW)(batches) for row in batch.to_pylist()]

@@ -99,7 +99,8 @@ def test_a_dropped_row_is_found_in_the_table_and_in_the_account(copied):
 def test_every_damaged_table_is_named(copied):
     flipped = a_file(copied, "spine")
     data = bytearray(flipped.read_bytes())
-    data[len(data) // 3] ^= 0x10
+    for place in range(len(data) // 4, len(data) // 2):
+        data[place] ^= 0x10
     flipped.write_bytes(data)
     a_file(copied, "coverage").unlink()
     a_file(copied, "training_set").write_bytes(b"PAR1")
