@@ -47,6 +47,10 @@ def parquet_sink(
     Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
     an error (ValueError): Parquet itself would not notice.
     """
+    if any(schema.field(name).nullable for name in bounded):
+        raise ValueError(
+            f"{base}: a column of {list(bounded)} may be null, which is on no day; this is a bug in headrace"
+        )
     strings = [f.name for f in schema if pa.types.is_string(f.type)]
     inside = pa.schema([f for f in schema if f.name != "ds"])
 
@@ -97,7 +101,7 @@ def _by_day(batch: pa.RecordBatch, bounded: Sequence[str]) -> Iterator[tuple[dat
 
 def _millis(since_epoch: int) -> str:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=since_epoch)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{since_epoch % 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _DayFile:

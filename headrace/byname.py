@@ -35,7 +35,7 @@ def read_by_name(spark: SparkSession, uri: str, *, chosen: Callable[[date], bool
     if standing.protocol().min_reader_version > 1:
         return None
     files = [f for f in delta_files(uri, version=standing.version()) if chosen(f.ds) and f.rows != 0]
-    if len(files) > _MOST_FILES or not all(_plain(file) for file in files):
+    if len(files) > _MOST_FILES or _GLOB & set(uri) or not all(_plain(file) for file in files):
         return None
     return _frame(spark, uri, files, schema=stored_schema(standing))
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from deltalake import DeltaTable, Schema
-from deltalake.exceptions import DeltaError
+from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError
 from pyspark.sql import types as t
 
 from headrace.byname import stored_schema
@@ -19,6 +19,8 @@ KEPT = {
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
 
+_ATTEMPTS = 20  # each loses only to a change of others
+
 
 def ensure_table(uri: str, made: Table) -> None:
     """Create the table with its comments and NOT NULLs, or add columns that a new feature brought.
@@ -30,7 +32,16 @@ def ensure_table(uri: str, made: Table) -> None:
     """
     if not is_table(uri):
         _create(uri, made)
-        return
+    for attempt in range(_ATTEMPTS):
+        try:
+            _change(uri, made)
+            return
+        except CommitFailedError:  # another run changed it at the same moment: look again
+            if attempt + 1 == _ATTEMPTS:
+                raise
+
+
+def _change(uri: str, made: Table) -> None:
     standing = DeltaTable(uri)
     if any(standing.metadata().configuration.get(key) != value for key, value in KEPT.items()):
         standing.alter.set_table_properties(KEPT)
@@ -51,6 +62,7 @@ def _create(uri: str, made: Table) -> None:
             partition_by=["ds"],
             description=f"One row per {made.grain}",
             configuration=KEPT,
+            commit_properties=CommitProperties(max_commit_retries=0),  # tried again it would replace what others made
         )
     except DeltaError:
         if not is_table(uri):  # else another run made it at the same moment

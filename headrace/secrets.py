@@ -25,6 +25,9 @@ _PUBLIC = re.compile(
 )
 
 
+_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+
+
 def is_secret(key: str) -> bool:
     """Whether a setting of this name holds a secret."""
     return bool(_SECRET.search(key)) and not _PUBLIC.search(key)
@@ -32,7 +35,7 @@ def is_secret(key: str) -> bool:
 
 def is_reference(key: str, value: str) -> bool:
     """Whether a value says where to look: env:NAME, or of a secret file:/PATH (of others that is a URI)."""
-    return value.startswith("env:") or (is_secret(key) and value.startswith("file:/") and value[6:7] != "/")
+    return bool(_VARIABLE.fullmatch(value)) or (is_secret(key) and value.startswith("file:/") and value[6:7] != "/")
 
 
 def revealed(conf: Mapping[str, str]) -> dict[str, str]:

@@ -159,6 +159,7 @@ def write_files(
     sink = parquet_sink(uri, to_arrow_schema(made.schema), bounded=made.bounded, summed=summed)
     with told_by_tasks():
         written = build(sink=(sink, WRITTEN_SCHEMA)).collect()  # one row a file
+    _check_days(uri, {row["ds"] for row in written} - {day.isoformat() for day in days})
     now = int(time.time() * 1000)
     added: list[AddAction | RemoveAction] = [
         AddAction(row["path"], row["size"], {"ds": row["ds"]}, now, True, row["stats"]) for row in written
@@ -170,6 +171,11 @@ def write_files(
     for row in written:
         sums.setdefault(date.fromisoformat(row["ds"]), Counter()).update(json.loads(row["sums"]))
     return Written(version_of(config, made.name), sums)
+
+
+def _check_days(uri: str, strangers: set[str]) -> None:
+    if strangers:  # they would stand beside what their days hold
+        raise ValueError(f"{uri}: rows of {sorted(strangers)}, which are not written; this is a bug in headrace")
 
 
 def _committed(run: Run | None) -> None:

@@ -48,7 +48,7 @@ def test_the_sink_writes_one_file_a_day_and_says_what_is_in_it(tmp_path):
 
 def test_rows_of_other_days_than_their_own_stand_apart_with_narrow_bounds(tmp_path):
     stamp = pa.timestamp("us", "UTC")
-    schema = pa.schema([pa.field("event_hour", stamp), pa.field("ds", pa.date32())])
+    schema = pa.schema([pa.field("event_hour", stamp, nullable=False), pa.field("ds", pa.date32())])
     noon = datetime(2024, 4, 1, 12, tzinfo=UTC)
     moments = [noon + timedelta(days=n) for n in (0, 0, -1, -2, -40, -50)]
     batch = pa.RecordBatch.from_pylist([{"event_hour": m, "ds": MONDAY} for m in moments], schema=schema)
@@ -62,6 +62,20 @@ def test_rows_of_other_days_than_their_own_stand_apart_with_narrow_bounds(tmp_pa
         ("2024-03-31", 1),
         ("2024-04-01", 2),
     ]
+
+
+def test_a_column_that_sets_rows_apart_must_not_be_null(tmp_path):
+    schema = pa.schema([pa.field("event_hour", pa.timestamp("us", "UTC")), pa.field("ds", pa.date32())])
+    with pytest.raises(ValueError, match="may be null"):
+        parquet_sink(str(tmp_path), schema, bounded=["event_hour"])
+
+
+def test_rows_of_days_that_are_not_written_are_refused(spark, tmp_path):
+    config, made = config_of(tmp_path), made_table()
+    frame = spark.createDataFrame([(1, "a", MONDAY), (2, "b", TUESDAY)], "id bigint, name string, ds date")
+    with pytest.raises(ValueError, match=r"rows of \['2024-04-02'\]"):
+        tables.write_frame(frame, config, made, days=[MONDAY])
+    assert tables.total_rows(config, "things") == 0
 
 
 def test_the_log_bounds_every_timestamp_that_it_can_write_down_and_counts_its_nulls(tmp_path):

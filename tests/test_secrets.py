@@ -101,3 +101,12 @@ def test_no_complaint_about_the_session_shows_a_value(setting):
 def test_one_setting_of_spark_is_set_by_its_whole_name():
     config = load_config(settings=["spark.conf.spark.sql.ansi.enabled=true", f"spark.conf.{KEY}=env:X"])
     assert config.spark.conf == {"spark.sql.ansi.enabled": "true", KEY: "env:X"}
+
+
+def test_a_secret_typed_beside_its_reference_is_refused_and_not_repeated():
+    with pytest.raises(ConfigError) as refused:
+        load_config(settings=[f"spark.conf.{KEY}=env: HUNTER2"])
+    with pytest.raises(ConfigError) as unsaid:
+        load_config(settings=[f"spark.conf.{KEY} HUNTER2"])
+    assert "HUNTER2" not in str(refused.value) + str(unsaid.value)
+    assert f"--set spark.conf.{KEY}" in str(unsaid.value)
