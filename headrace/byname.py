@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as t
 
-from headrace.delta import DeltaFile, delta_files
+from headrace.delta import DeltaFile, files_of
 
 __all__ = ["read_by_name", "stored_schema"]
 
@@ -34,7 +34,7 @@ def read_by_name(spark: SparkSession, uri: str, *, chosen: Callable[[date], bool
     standing = DeltaTable(uri)
     if standing.protocol().min_reader_version > 1:
         return None
-    files = [f for f in delta_files(uri, version=standing.version()) if chosen(f.ds) and f.rows != 0]
+    files = [f for f in files_of(standing) if chosen(f.ds) and f.rows != 0]
     if len(files) > _MOST_FILES or _GLOB & set(uri) or not all(_plain(file) for file in files):
         return None
     return _frame(spark, uri, files, schema=stored_schema(standing))

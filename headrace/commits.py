@@ -7,7 +7,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
-from headrace.delta import delta_files
+from headrace.delta import delta_files, files_of
 from headrace.errors import ConflictError, HeadraceError
 from headrace.receipts import Run
 
@@ -42,7 +42,7 @@ def replace_files(
     ConflictError
         Another run changed these days, or committed one of the transaction ids.
     """
-    before = _standing(uri, target, days=days, ids=ids)
+    before = _standing(target, days=days, ids=ids)
     properties = CommitProperties(app_transactions=[Transaction(key, number) for key, number in ids.items()])
     for _ in range(_COMMIT_ATTEMPTS):
         try:
@@ -57,16 +57,14 @@ def replace_files(
             return
         except CommitFailedError as error:  # also where only other days changed
             target = DeltaTable(uri)
-            if _standing(uri, target, days=days, ids=ids) != before:
+            if _standing(target, days=days, ids=ids) != before:
                 raise conflict(name, days) from error
     raise conflict(name, days)
 
 
-def _standing(
-    uri: str, target: DeltaTable, *, days: Sequence[date], ids: Iterable[str]
-) -> tuple[list[str], list[int | None]]:
+def _standing(target: DeltaTable, *, days: Sequence[date], ids: Iterable[str]) -> tuple[list[str], list[int | None]]:
     """Files of the days, and versions of the transaction ids, at the version that `target` holds."""
-    files = delta_files(uri, days=days, version=target.version())
+    files = files_of(target, days=days)
     return [file.path for file in files], [target.transaction_version(key) for key in ids]
 
 

@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from headrace.errors import ConfigError
 
-__all__ = ["DeltaFile", "delta_files", "file_system", "is_table", "open_dataset", "read_days"]
+__all__ = ["DeltaFile", "delta_files", "file_system", "files_of", "is_table", "open_dataset", "read_days"]
 
 _MICROS = pa.timestamp("us", "UTC")
 
@@ -57,7 +57,12 @@ def is_table(uri: str) -> bool:
 
 def delta_files(uri: str, *, days: Sequence[date] | None = None, version: int | None = None) -> list[DeltaFile]:
     """Data files of the days asked (all without), at a version (the latest without), sorted by day and path."""
-    actions = pa.table(DeltaTable(uri, version=version).get_add_actions(flatten=True))
+    return files_of(DeltaTable(uri, version=version), days=days)
+
+
+def files_of(standing: DeltaTable, *, days: Sequence[date] | None = None) -> list[DeltaFile]:
+    """`delta_files` of a table that is open, at the version that it holds."""
+    actions = pa.table(standing.get_add_actions(flatten=True))
     if actions.num_rows == 0:
         return []
     wanted = None if days is None else set(days)

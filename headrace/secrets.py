@@ -23,9 +23,7 @@ _PUBLIC = re.compile(
     r"|\.provider\.type\.|\.client\.endpoint\.|^spark\.kubernetes\.(driver|executor)\.secret",
     re.IGNORECASE,
 )
-
-
-_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"env:[^\s=]+")
 
 
 def is_secret(key: str) -> bool:

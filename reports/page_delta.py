@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.delta import DeltaFile, delta_files, file_system
+from headrace.delta import DeltaFile, file_system, files_of
 from headrace.errors import InputError
 
 __all__ = ["Opened", "Row", "batches", "not_held", "open_table", "rows_of", "table_of"]
@@ -46,7 +46,7 @@ def open_table(root: str, name: str) -> Opened | None:
     except TableNotFoundError:
         return None
     schema = pa.schema(table.schema().to_arrow())
-    return Opened(name, uri, table.version(), schema, delta_files(uri, version=table.version()))
+    return Opened(name, uri, table.version(), schema, files_of(table))
 
 
 def not_held(root: str, table: Opened | None, *, wanted: str, ds: date) -> InputError:

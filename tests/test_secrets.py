@@ -108,5 +108,7 @@ def test_a_secret_typed_beside_its_reference_is_refused_and_not_repeated():
         load_config(settings=[f"spark.conf.{KEY}=env: HUNTER2"])
     with pytest.raises(ConfigError) as unsaid:
         load_config(settings=[f"spark.conf.{KEY} HUNTER2"])
-    assert "HUNTER2" not in str(refused.value) + str(unsaid.value)
+    with pytest.raises(ConfigError, match=r"right after env: in spark\.app\.name") as misspelt:
+        load_config(settings=["spark.conf.spark.app.name=env: HUNTER2"])
+    assert "HUNTER2" not in str(refused.value) + str(unsaid.value) + str(misspelt.value)
     assert f"--set spark.conf.{KEY}" in str(unsaid.value)

@@ -161,7 +161,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise ConfigError(
-            f"--set {setting.split()[0] if setting.strip() else setting}",  # what follows a blank may be a secret
+            " ".join(["--set", *setting.split()[:1]]),  # what follows a blank may be a secret
             found="no key=value",
             wanted="key.sub=value",
             remedy="for example --set sampling.negative_rate=0.05",

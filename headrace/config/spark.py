@@ -27,4 +27,9 @@ class SparkConfig(Strict):
             raise ValueError(
                 f"conf: found the value of {open_ones[0]} written out, wanted env:NAME or file:PATH, which is looked up when Spark starts"
             )
+        misspelt = [
+            key for key, value in self.conf.items() if value.startswith("env:") and not is_reference(key, value)
+        ]
+        if misspelt:
+            raise ValueError(f"conf: found no name of a variable right after env: in {misspelt[0]}, wanted env:NAME")
         return self
