@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,13 +37,14 @@ _GROUP_BYTES = 64 << 20
 
 
 def parquet_sink(
-    base: str, schema: pa.Schema, *, bounded: Sequence[str] = (), summed: Sequence[str] = ()
+    base: str, schema: pa.Schema, *, bounded: Sequence[str] = (), summed: Sequence[str] = (), told: Sequence[str] = ()
 ) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
     """A last step that writes its rows below `base`, one file a day, and returns WRITTEN_SCHEMA rows instead.
 
     Least and greatest values of all timestamps go into the log. Rows whose timestamps `bounded` lie on another day than
     their own get files of their own, one for each of the three days around and one for all else, so that bounds are narrow
-    and late rows are found by when they happened. Sums of the whole numbers `summed` come back with each file.
+    and late rows are found by when they happened. Least and greatest of the texts `told` go into the log too; sums of the whole
+    numbers or booleans `summed` come back with each file.
 
     Feature columns are numbers that seldom repeat: only text is dictionary-encoded. A null where `schema` allows none is
     an error (ValueError): Parquet itself would not notice.
@@ -62,7 +64,8 @@ def parquet_sink(
                 _check_nulls(batch, schema)
                 for day, away, rows in _by_day(batch, bounded):
                     if (day, away) not in open_files:
-                        open_files[day, away] = _DayFile(system, folder, day, inside, strings, summed)
+                        facts = _Facts(inside, summed=summed, told=told)
+                        open_files[day, away] = _DayFile(system, folder, day, inside, strings, facts)
                     open_files[day, away].write(rows.select(inside.names))
             written = [file.finish() for file in open_files.values()]
         except BaseException:
@@ -104,14 +107,50 @@ def _millis(since_epoch: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class _Facts:
+    """What the Delta log and the driver are told of a file: rows, least and greatest, nulls, sums."""
+
+    def __init__(self, schema: pa.Schema, *, summed: Sequence[str], told: Sequence[str]) -> None:
+        self.rows = 0
+        self.stamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+        self.texts = list(told)
+        self.nulls = dict.fromkeys([*self.stamps, *self.texts], 0)
+        self.bounds: dict[str, tuple[Any, Any]] = {}
+        self.sums = dict.fromkeys(summed, 0)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        self.rows += rows.num_rows
+        for name in self.nulls:
+            column = rows.column(name)
+            self.nulls[name] += column.null_count
+            column = column.cast(pa.int64()) if name in self.stamps else column
+            if column.null_count < len(column):
+                least, greatest = (v.as_py() for v in pc.min_max(column).values())
+                low, high = self.bounds.get(name, (least, greatest))
+                self.bounds[name] = min(low, least), max(high, greatest)
+        for name in self.sums:
+            self.sums[name] += pc.sum(rows.column(name)).as_py() or 0
+
+    def stats(self) -> dict[str, object]:
+        """As the Delta log writes them: timestamps in milliseconds, which must not cut off what they bound."""
+        if not self.nulls:
+            return {"numRecords": self.rows}
+        low, high = dict[str, str](), dict[str, str]()
+        for name, (least, greatest) in self.bounds.items():
+            with suppress(OverflowError):  # beyond the year 9999 the log says nothing
+                stamp = name in self.stamps
+                low[name] = _millis(least // 1000) if stamp else least
+                high[name] = _millis(-(-greatest // 1000)) if stamp else greatest
+        return {"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": self.nulls}
+
+
 class _DayFile:
     """A Parquet file of one day while it is being written."""
 
     def __init__(
-        self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str],
-        summed: Sequence[str],
-    ) -> None:  # fmt: skip
-        self.system, self.day, self.rows = system, day, 0
+        self, system: fs.FileSystem, folder: str, day: date, schema: pa.Schema, strings: list[str], facts: _Facts
+    ) -> None:
+        self.system, self.day, self.facts = system, day, facts
         self.path = f"ds={day.isoformat()}/part-{uuid.uuid4()}.zstd.parquet"
         self.whole = f"{folder}/{self.path}"
         if isinstance(system, fs.LocalFileSystem):
@@ -119,21 +158,9 @@ class _DayFile:
         self.stream = system.open_output_stream(self.whole)
         self.writer = pq.ParquetWriter(self.stream, schema, compression="zstd", use_dictionary=strings or False)
         self.held: list[pa.RecordBatch] = []
-        self.bounds: dict[str, tuple[int, int]] = {}
-        self.nulls = {field.name: 0 for field in schema if pa.types.is_timestamp(field.type)}
-        self.sums = dict.fromkeys(summed, 0)
 
     def write(self, rows: pa.RecordBatch) -> None:
-        self.rows += rows.num_rows
-        for name in self.nulls:
-            column = rows.column(name)
-            self.nulls[name] += column.null_count
-            if column.null_count < len(column):
-                least, greatest = (v.cast(pa.int64()).as_py() for v in pc.min_max(column).values())
-                known = self.bounds.get(name, (least, greatest))
-                self.bounds[name] = min(known[0], least), max(known[1], greatest)
-        for name in self.sums:
-            self.sums[name] += pc.sum(rows.column(name)).as_py() or 0
+        self.facts.add(rows)
         self.held.append(rows)
         if sum(b.num_rows for b in self.held) >= _GROUP_ROWS or sum(b.nbytes for b in self.held) >= _GROUP_BYTES:
             self._flush()
@@ -148,18 +175,8 @@ class _DayFile:
         self.writer.close()
         self.stream.close()
         size = self.system.get_file_info(self.whole).size
-        told = {"stats": json.dumps(self._stats()), "sums": json.dumps(self.sums)}
+        told = {"stats": json.dumps(self.facts.stats()), "sums": json.dumps(self.facts.sums)}
         return {"path": self.path, "ds": self.day.isoformat(), "size": size, **told}
-
-    def _stats(self) -> dict[str, object]:
-        """As the Delta log writes them: timestamps in milliseconds, which must not cut off what they bound."""
-        if not self.nulls:
-            return {"numRecords": self.rows}
-        low, high = dict[str, str](), dict[str, str]()
-        for name, (least, greatest) in self.bounds.items():
-            with suppress(OverflowError):  # beyond the year 9999 the log says nothing
-                low[name], high[name] = _millis(least // 1000), _millis(-(-greatest // 1000))
-        return {"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": self.nulls}
 
     def discard(self) -> None:
         for step in (self.writer.close, self.stream.close, lambda: self.system.delete_file(self.whole)):

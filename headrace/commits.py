@@ -1,76 +1,84 @@
 """Commits that do not step on each other: transaction ids job/table/ds, conflicts found out, other days' commits passed over."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
-from headrace.delta import delta_files, files_of
+from headrace.delta import DeltaFile, files_of
 from headrace.errors import ConflictError, HeadraceError
-from headrace.receipts import Run
+from headrace.shares import Share
 
-__all__ = ["check_alone", "conflict", "replace_files", "transaction_options"]
+__all__ = ["check_alone", "conflict", "replace_files"]
 
 _COMMIT_ATTEMPTS = 20  # each loses only to a commit of other days
-
-
-def transaction_options(uri: str, name: str, run: Run, *, day: date, extra: str) -> dict[str, str]:
-    """Writer options for the id job/table/ds; Spark passes over a write whose version is there already, so that is checked."""
-    ((app_id, revision),) = run.transactions(name, [day]).items()
-    app_id += f"/{extra}" if extra else ""
-    before = DeltaTable(uri).transaction_version(app_id)
-    if before is not None and before >= revision:
-        raise conflict(name, [day])
-    return {"txnAppId": app_id, "txnVersion": str(revision)}
 
 
 def replace_files(
     uri: str,
     name: str,
     target: DeltaTable,
-    added: Sequence[AddAction | RemoveAction],
+    added: Sequence[AddAction],
     *,
     days: Sequence[date],
     ids: Mapping[str, int],
+    share: Share | None = None,
 ) -> None:
     """Commit files in place of those of `days` as they stood in `target`, whatever other days gained meanwhile.
+
+    Of a table that several writers share only the files of `share` are replaced; where there are none and none come, there
+    is no commit.
 
     Raises
     ------
     ConflictError
         Another run changed these days, or committed one of the transaction ids.
     """
-    before = _standing(target, days=days, ids=ids)
+    before, committed = _standing(target, days=days, ids=ids, share=share)
+    if any(version is not None and version >= ids[key] for key, version in committed.items()):
+        raise conflict(name, days)
+    if share is not None and not before and not added:
+        return
     properties = CommitProperties(app_transactions=[Transaction(key, number) for key, number in ids.items()])
+    actions: list[AddAction | RemoveAction] = [*added]
+    if share is None:
+        how: dict[str, Any] = {"mode": "overwrite", "partition_filters": [("ds", "in", [f"{day}" for day in days])]}
+    else:
+        how, actions = {"mode": "append"}, actions + [_removed(file) for file in before]
     for _ in range(_COMMIT_ATTEMPTS):
         try:
             target.create_write_transaction(
-                list(added),
-                mode="overwrite",
-                schema=target.schema(),
-                partition_by=["ds"],
-                partition_filters=[("ds", "in", [day.isoformat() for day in days])],
-                commit_properties=properties,
+                actions, schema=target.schema(), partition_by=["ds"], commit_properties=properties, **how
             )
             return
         except CommitFailedError as error:  # also where only other days changed
             target = DeltaTable(uri)
-            if _standing(target, days=days, ids=ids) != before:
+            if _standing(target, days=days, ids=ids, share=share) != (before, committed):
                 raise conflict(name, days) from error
     raise conflict(name, days)
 
 
-def _standing(target: DeltaTable, *, days: Sequence[date], ids: Iterable[str]) -> tuple[list[str], list[int | None]]:
-    """Files of the days, and versions of the transaction ids, at the version that `target` holds."""
-    files = files_of(target, days=days)
-    return [file.path for file in files], [target.transaction_version(key) for key in ids]
+def _removed(file: DeltaFile) -> RemoveAction:
+    now = int(time.time() * 1000)
+    return RemoveAction(file.path, True, now, size=file.size, partition_values={"ds": file.ds.isoformat()})
 
 
-def check_alone(uri: str, name: str, *, days: Sequence[date], written: set[str]) -> None:
+def _standing(
+    target: DeltaTable, *, days: Sequence[date], ids: Iterable[str], share: Share | None
+) -> tuple[list[DeltaFile], dict[str, int | None]]:
+    """Files that are replaced, and versions of the transaction ids, at the version that `target` holds."""
+    files = files_of(target, days=days) if share is None else share.files(target, days=days)
+    return files, {key: target.transaction_version(key) for key in ids}
+
+
+def check_alone(uri: str, name: str, *, days: Sequence[date], written: set[str], share: Share | None = None) -> None:
     """Raise HeadraceError where the days hold files of another run that was committed at the same moment."""
-    others = {file.path for file in delta_files(uri, days=days)} - written
+    standing, _ = _standing(DeltaTable(uri), days=days, ids=[], share=share)
+    others = {file.path for file in standing} - written
     if others:
         raise HeadraceError(
             f"{name}, {min(days)} to {max(days)}",

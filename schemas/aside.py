@@ -1,6 +1,8 @@
 """What does not stand: refused rows to `quarantine`, repeats to `duplicates`; and the texts behind hashed ids."""
 
+from collections.abc import Sequence
 from datetime import date
+from functools import reduce
 from threading import Lock
 
 from pyspark.sql import DataFrame, SparkSession
@@ -8,6 +10,7 @@ from pyspark.sql import functions as F
 
 from headrace import tables
 from headrace.config import Config
+from headrace.shares import Share
 from schemas.conform import REASON
 from schemas.reading import DAY, SOURCE
 from schemas.tables import TABLES
@@ -49,36 +52,43 @@ def as_quarantine(rows: DataFrame, name: str) -> DataFrame:
 
 
 def write_aside(
-    spark: SparkSession, frame: DataFrame | None, config: Config, aside: str, *, name: str, days: list[date]
-) -> None:
+    spark: SparkSession,
+    frame: DataFrame | None,
+    config: Config,
+    aside: str,
+    *,
+    name: str,
+    days: list[date],
+    summed: Sequence[str] = (),
+) -> tables.Written | None:
     """Write what did not stand; nothing to write still clears what an earlier run of these days left."""
-    if frame is None:
-        if not any(tables.row_counts(config, aside, days=days).values()):
-            return
-        frame = spark.createDataFrame([], TABLES[aside].schema)
+    share = Share("table_name", name)
     with _ONE_WRITER:
-        tables.write_days(frame, config, TABLES[aside], days=days, extra=f"table_name = '{name}'")
+        if frame is None and not tables.holds(config, aside, share, days=days):
+            return None
+        frame = spark.createDataFrame([], TABLES[aside].schema) if frame is None else frame
+        return tables.write_frame(frame, config, TABLES[aside], days=days, share=share, summed=summed)
 
 
-def keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]) -> None:
-    """Texts behind hashed ids, on the day they were first seen (S11)."""
+def keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]) -> bool:
+    """Texts behind hashed ids, on the day they were first seen (S11); False where no column has such texts."""
     texts = [c.removeprefix("_text_") for c in good.columns if c.startswith("_text_")]
     if not texts:
-        return
-    seen = None
-    for column in texts:
-        one = good.select(
+        return False
+    seen = [
+        good.select(
             F.lit(f"{name}.{column}").alias("kind"),
             F.col(column).alias("id"),
             F.col(f"_text_{column}").alias("text"),
             "ds",
         ).dropna()
-        seen = one if seen is None else seen.unionByName(one)
-    assert seen is not None
-    first = seen.groupBy("kind", "id", "text").agg(F.min("ds").alias("ds"))
+        for column in texts
+    ]
+    first = reduce(DataFrame.unionByName, seen).groupBy("kind", "id", "text").agg(F.min("ds").alias("ds"))
     before = (
         tables.read(spark, config, "id_map").where(~F.col("ds").isin(days)).where(F.col("kind").startswith(f"{name}."))
     )
     fresh = first.join(before.select("kind", "id", "text"), on=["kind", "id", "text"], how="left_anti")
     with _ONE_WRITER:
-        tables.write_days(fresh, config, TABLES["id_map"], days=days, extra=f"kind LIKE '{name}.%'")
+        tables.write_frame(fresh, config, TABLES["id_map"], days=days, share=Share("kind", f"{name}."))
+    return True

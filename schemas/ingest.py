@@ -102,13 +102,18 @@ def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[da
         sorted_out = _profiles_without_repeats(spark, config, good, name=name, days=days)
     else:
         sorted_out = _without_repeats(config, good, earlier, suspects(found), name=name)
-    tables.write_days(sorted_out[0], config, table(config, name), days=days)
-    write_aside(spark, as_duplicates(sorted_out[1], name), config, "duplicates", name=name, days=days)
-    refused = sum(day.quarantined for day in result.values())
-    quarantine = as_quarantine(rows, name) if refused else None
-    write_aside(spark, quarantine, config, "quarantine", name=name, days=days)
-    keep_id_map(spark, config, good, name=name, days=days)
-    _count_committed(spark, config, result, name=name, days=days)
+    made = table(config, name)
+    by_day = earlier is not None  # as landing lies; profiles lie by their key since repeats were looked for
+    kept = tables.write_frame(sorted_out[0], config, made, days=days, gathered=not by_day)
+    repeats = as_duplicates(sorted_out[1], name)
+    repeated = write_aside(spark, repeats, config, "duplicates", name=name, days=days, summed=["conflicting"])
+    refused = any(day.quarantined for day in result.values())
+    write_aside(spark, as_quarantine(rows, name) if refused else None, config, "quarantine", name=name, days=days)
+    _count_written(result, kept, repeated)
+    if refused:
+        _count_refused(spark, config, result, name=name, days=days)
+    if keep_id_map(spark, config, good, name=name, days=days):
+        _count_collisions(spark, config, result, name=name)
     for frame in [rows] * text + [found, *sorted_out[2]]:
         frame.unpersist()
     return result
@@ -226,28 +231,32 @@ def _earlier(spark: SparkSession, config: Config, *, name: str, days: list[date]
     return both.withColumn("_hash", suspect_hash(name))
 
 
-def _count_committed(
+def _count_written(result: dict[date, TableDay], kept: tables.Written, repeated: tables.Written | None) -> None:
+    """Rows out, repeats and conflicts, from the files that were committed."""
+    for day, made in result.items():
+        made.rows_out = kept.rows[day]
+        if repeated is not None and repeated.rows[day]:
+            made.duplicate = repeated.rows[day]
+            if conflicting := repeated.sums[day]["conflicting"]:
+                made.notes["conflicting_duplicates"] = conflicting
+
+
+def _count_refused(
     spark: SparkSession, config: Config, result: dict[date, TableDay], *, name: str, days: list[date]
 ) -> None:
-    """Rows out from the Delta log; repeats, conflicts and collisions from the committed side tables."""
-    for day, rows in tables.row_counts(config, name, days=days).items():
-        result[day].rows_out = rows
-    if tables.exists(config, "duplicates"):
-        repeats = tables.read(spark, config, "duplicates", days=days).where(F.col("table_name") == name)
-        for row in repeats.groupBy("ds").agg(F.count("*").alias("n"), F.count_if("conflicting").alias("c")).collect():
-            result[row["ds"]].duplicate = row["n"]
-            if row["c"]:
-                result[row["ds"]].notes["conflicting_duplicates"] = row["c"]
-    if tables.exists(config, "quarantine") and any(day.quarantined for day in result.values()):
-        refused = tables.read(spark, config, "quarantine", days=days).where(F.col("table_name") == name)
-        for made in result.values():
-            made.quarantined = 0
-        for row in refused.groupBy("ds", "reason").count().collect():
-            result[row["ds"]].quarantined += row["count"]
-            result[row["ds"]].notes[f"quarantined_{row['reason']}"] = row["count"]
-    if tables.exists(config, "id_map"):
-        mapped = tables.read(spark, config, "id_map").where(F.col("kind").startswith(f"{name}."))
-        clashing = mapped.groupBy("kind", "id").agg(F.count("*").alias("n"), F.max("ds").alias("ds")).where("n > 1")
-        for row in clashing.groupBy("ds").count().collect():
-            if row["ds"] in result:
-                result[row["ds"]].notes["id_collisions"] = row["count"]
+    """Reasons from the committed quarantine."""
+    for made in result.values():
+        made.quarantined = 0
+    refused = tables.read(spark, config, "quarantine", days=days).where(F.col("table_name") == name)
+    for row in refused.groupBy("ds", "reason").count().collect():
+        result[row["ds"]].quarantined += row["count"]
+        result[row["ds"]].notes[f"quarantined_{row['reason']}"] = row["count"]
+
+
+def _count_collisions(spark: SparkSession, config: Config, result: dict[date, TableDay], *, name: str) -> None:
+    """Texts that share an id, on the day of the later one."""
+    mapped = tables.read(spark, config, "id_map").where(F.col("kind").startswith(f"{name}."))
+    clashing = mapped.groupBy("kind", "id").agg(F.count("*").alias("n"), F.max("ds").alias("ds")).where("n > 1")
+    for row in clashing.groupBy("ds").count().collect():
+        if row["ds"] in result:
+            result[row["ds"]].notes["id_collisions"] = row["count"]

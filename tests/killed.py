@@ -37,7 +37,7 @@ class Place:
 
 
 PLACES = {
-    "ingest wrote one of its tables": Place("ingest", "headrace.tables:write_days", after=True),
+    "ingest wrote one of its tables": Place("ingest", "headrace.tables:write_frame", after=True),
     "sample wrote one of its tables": Place("sample", "headrace.tables:write_frame", after=True),
     "tasks write files": Place("features", table="training_set"),
     "files are written, their commit is not": Place("features", "headrace.tables:replace_files"),

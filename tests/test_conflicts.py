@@ -66,16 +66,16 @@ def test_two_runs_of_two_days_at_once_both_land(spark, copied, monkeypatch):
     assert {day: rows(copied, "training_set", day) for day in wanted} == wanted
 
 
-def test_a_write_by_spark_whose_revision_is_there_already_is_refused_not_passed_over(spark, copied):
+def test_a_write_whose_revision_is_there_already_is_refused(spark, copied):
     made = table(copied, "labels")
     labels = tables.read(spark, copied, "labels", days=[LAST]).localCheckpoint()
     old = latest_receipts(copied)["labels", LAST]
     with begun(copied, [replace(old, revision=0)]) as run:
-        tables.write_days(labels, copied, made, days=[LAST])
+        tables.write_frame(labels, copied, made, days=[LAST])
         shutil.rmtree(f"{copied.root}/receipts")
     assert run.receipts[0].revision == old.revision + 1
     with pytest.raises(ConflictError), begun(copied, [replace(old, revision=0)]):
-        tables.write_days(labels.limit(1), copied, made, days=[LAST])
+        tables.write_frame(labels.limit(1), copied, made, days=[LAST])
     assert len(rows(copied, "labels", LAST)) == labels.count()
 
 

@@ -137,6 +137,6 @@ def test_verify_finds_states_right_and_a_changed_row_wrong(spark, nights):
     from schemas.tables import table
 
     broken = spark.createDataFrame(rows, table(copy, "state_user").schema)
-    tables.write_days(broken, copy, table(copy, "state_user"), days=days[-1:])
+    tables.write_frame(broken, copy, table(copy, "state_user"), days=days[-1:])
     with pytest.raises(GateError, match=f"state_user of {days[-1]}"):
         verify_state(spark, copy, days=days[-1:], console=Console(file=text, width=120))

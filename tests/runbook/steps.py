@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pyarrow as pa
-from deltalake import CommitProperties, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from headrace.checks import check_horizon
-from headrace.commits import check_alone, transaction_options
+from headrace.commits import check_alone, replace_files
 from headrace.receipts import REFUSED, STARTED, Receipt, begun, write_receipts
 from tests.runbook.night import DAY, NEXT, Night, built
 
@@ -105,7 +105,7 @@ def another_run_wrote(night: Night) -> None:
     uri, config = _committed(night, revision=2), night.config()
     with begun(config, [Receipt("labels", DAY)]) as run:
         run.begin()
-        transaction_options(uri, "labels", run, day=DAY, extra="")
+        replace_files(uri, "labels", DeltaTable(uri), [], days=[DAY], ids=run.transactions("labels", [DAY]))
 
 
 def both_runs_wrote(night: Night) -> None:

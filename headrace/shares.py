@@ -1,0 +1,58 @@
+"""Tables that several writers share: each keeps its rows in files of its own, and replaces those without reading any."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from headrace.delta import DeltaFile, files_of
+
+__all__ = ["Share"]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One writer's rows of a shared table: those whose text in `column` begins with `begins`.
+
+    Values that begin alike lie side by side, so that least and greatest of a file tell whose it is.
+    """
+
+    column: str
+    begins: str
+
+    def rows(self) -> Column:
+        """Which rows these are."""
+        return F.col(self.column).startswith(self.begins)
+
+    def files(self, standing: DeltaTable, *, days: Sequence[date]) -> list[DeltaFile]:
+        """Files of the days in which all rows are this writer's."""
+        bounds = self._bounds(standing)
+        return [f for f in files_of(standing, days=days) if self._whole(bounds[f.path])]
+
+    def is_apart(self, standing: DeltaTable, *, days: Sequence[date]) -> bool:
+        """Whether no file of the days may hold this writer's rows beside those of others."""
+        bounds = self._bounds(standing)
+        return all(self._whole(bounds[f.path]) or self._none(bounds[f.path]) for f in files_of(standing, days=days))
+
+    def _whole(self, bounds: tuple[str | None, str | None]) -> bool:
+        return all(bound is not None and bound.startswith(self.begins) for bound in bounds)
+
+    def _none(self, bounds: tuple[str | None, str | None]) -> bool:
+        low, high = bounds
+        return low is not None and high is not None and (high < self.begins or low[: len(self.begins)] > self.begins)
+
+    def _bounds(self, standing: DeltaTable) -> dict[str, tuple[str | None, str | None]]:
+        """Least and greatest text of every file; None where the log does not say."""
+        actions = pa.table(standing.get_add_actions(flatten=True))
+        paths = [unquote(path) for path in actions.column("path").to_pylist()]
+        unknown = [None] * len(paths)
+        low, high = (
+            actions.column(name).to_pylist() if (name := f"{side}.{self.column}") in actions.column_names else unknown
+            for side in ("min", "max")
+        )
+        return dict(zip(paths, zip(low, high, strict=True), strict=True))
