@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as t
 
 from headrace.delta import DeltaFile, files_of
+from headrace.frames import no_rows
 
 __all__ = ["read_by_name", "stored_schema"]
 
@@ -46,6 +47,6 @@ def _plain(file: DeltaFile) -> bool:
 
 def _frame(spark: SparkSession, uri: str, files: Sequence[DeltaFile], *, schema: t.StructType) -> DataFrame:
     if not files:
-        return spark.createDataFrame([], schema)
+        return no_rows(spark, schema)
     reader = spark.read.schema(schema).option("basePath", uri)
     return reader.parquet(*[f"{uri}/{file.path}" for file in files]).select(*schema.names)

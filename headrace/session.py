@@ -1,5 +1,6 @@
 """The one place where a Spark session is made, for `local[*]` and under spark-submit alike."""
 
+import atexit
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from headrace.config.spark import SparkConfig
 from headrace.errors import ConfigError
+from headrace.jars import jars_of, keep_jars
 from headrace.secrets import revealed, secrets_in
 
 __all__ = ["delta_package", "java_version", "spark_session"]
@@ -108,7 +110,6 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers need the packages that this process has
         settings |= _LOCAL_SETTINGS | {
             "spark.driver.memory": config.driver_memory,
-            "spark.jars.packages": delta_package(),
             "spark.driver.extraJavaOptions": "-Dlog4j2.level=error -XX:+IgnoreUnrecognizedVMOptions",
         }
         if config.measure:
@@ -117,6 +118,7 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
     if config.measure:
         settings |= _MEASURED
     settings |= revealed(config.conf)
+    coordinates = "" if submitted else _choose_jars(settings)
     hidden = {key: settings.pop(key) for key in secrets_in(config.conf)} if not submitted else {}
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -124,7 +126,25 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
     with _beside_command_line(hidden), _jvm_log(quiet=not submitted):
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    if coordinates:
+        keep_jars(coordinates, str(session.conf.get("spark.jars", "")).split(","))
     return session
+
+
+def _choose_jars(settings: dict[str, str]) -> str:
+    """Name the jars of earlier starts in place of their coordinates; return the coordinates that are to be resolved.
+
+    Where the configuration says more of jars than coordinates, all is left as it says, and nothing is kept.
+    """
+    coordinates = settings.setdefault("spark.jars.packages", delta_package())
+    if any(key.startswith("spark.jars") for key in settings.keys() - {"spark.jars.packages"}):
+        return ""
+    jars = jars_of(coordinates)
+    if jars is None:
+        return coordinates
+    del settings["spark.jars.packages"]
+    settings["spark.jars"] = ",".join(jars)
+    return ""
 
 
 @contextmanager
@@ -149,16 +169,20 @@ def _beside_command_line(hidden: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _jvm_log(*, quiet: bool) -> Iterator[None]:
-    """Send what a local JVM prints (jar resolution, start-up warnings) to a file; show its end if the start fails."""
+    """Send what a local JVM prints (jar resolution, start-up warnings) to a file; show its end if the start fails.
+
+    The file goes with the process, unless the start failed.
+    """
     if not quiet:
         yield
         return
-    path = Path(tempfile.gettempdir()) / f"headrace-jvm-{os.getpid()}.log"
     terminal = os.dup(2)
-    with path.open("wb") as log:
+    with tempfile.NamedTemporaryFile(prefix="headrace-jvm-", suffix=".log", delete=False) as log:
+        path = Path(log.name)
         os.dup2(log.fileno(), 2)
         try:
             yield
+            atexit.register(path.unlink, missing_ok=True)
         except Exception as error:
             tail = path.read_text(errors="replace").strip().splitlines()[-8:]
             raise ConfigError(

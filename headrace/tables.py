@@ -23,6 +23,7 @@ from headrace.config import Config
 from headrace.creating import ensure_table
 from headrace.delta import DeltaFile, delta_files, is_table
 from headrace.errors import ConfigError, told_by_tasks
+from headrace.frames import no_rows
 from headrace.hashes import content_hashes, hashes_and_more
 from headrace.receipts import Receipt, before_writing
 from headrace.shares import Share
@@ -72,7 +73,7 @@ def read(
 ) -> DataFrame:
     """Rows of a table, of some days if asked; a table that was never written is empty."""
     if not exists(config, name):
-        return spark.createDataFrame([], table(config, name).schema)
+        return no_rows(spark, table(config, name).schema)
     first = max(filter(None, (config.start_ds, first)), default=None)  # history begins there, whatever was built before
     wanted = None if days is None else set(days)
 

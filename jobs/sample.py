@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from headrace.job import main
 from headrace import tables
 from headrace.config import Config
+from headrace.frames import frame_of
 from headrace.receipts import Receipt
 from sampling.assemble import check_rates, realised_rates, sample_receipts, sampled, sampling_plan, seen_counts
 from schemas.tables import table
@@ -23,7 +24,7 @@ def build(spark: SparkSession, config: Config, days: list[date], *, accept: str 
     spine = sampled(spark, config, days=days)
     tables.write_frame(spine, config, table(config, "spine"), days=days)
     rates = realised_rates(spark, config, seen, days=days)
-    frame = spark.createDataFrame([asdict(row) for row in rates], table(config, "sampling_rates").schema)
+    frame = frame_of(spark, [asdict(row) for row in rates], table(config, "sampling_rates").schema)
     tables.write_frame(frame, config, table(config, "sampling_rates"), days=days)
     return check_rates(rates, sample_receipts(spark, config, days=days), accept=accept)
 

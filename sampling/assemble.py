@@ -15,6 +15,7 @@ from headrace.checks import check_maturity
 from headrace.config import Config
 from headrace.delta import read_days
 from headrace.errors import GateError
+from headrace.frames import frame_of
 from headrace.receipts import Receipt, latest_receipts
 from sampling.downsample import SIGNIFICANCE, Counts, RateRow, count_strata, draw, rate_rows
 from sampling.labels import build_labels, first_landed
@@ -108,7 +109,7 @@ def sampling_plan(spark: SparkSession, config: Config, seen: Counts, *, days: Se
         (ds, stratum): (n, seen[ds, stratum, "positive"]) for (ds, stratum, label), n in seen.items() if label == "all"
     }
     plan = solve(pairs, config.sampling, days=days)
-    return spark.createDataFrame([asdict(row) for row in plan], table(config, "sampling_plan").schema)
+    return frame_of(spark, [asdict(row) for row in plan], table(config, "sampling_plan").schema)
 
 
 def sampled(spark: SparkSession, config: Config, *, days: Sequence[date]) -> DataFrame:

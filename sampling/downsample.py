@@ -6,8 +6,10 @@ from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as t
 
 from headrace.config import Config
+from headrace.frames import frame_of
 from sampling.strata import PlanRow, is_positive, with_stratum
 
 __all__ = ["SIGNIFICANCE", "Counts", "RateRow", "count_strata", "draw", "keep", "rate_rows"]
@@ -25,9 +27,15 @@ def keep(impression_id: Column, *, salt: str, rate: Column) -> Column:
 
 def draw(labels: DataFrame, config: Config, plan: Sequence[PlanRow]) -> DataFrame:
     """The rows kept of the days of `plan`, with stratum, rate and weight."""
-    rates = labels.sparkSession.createDataFrame(
-        [asdict(row) for row in plan], "ds date, stratum string, nominal_rate double"
-    ).select("ds", F.col("stratum").alias("sampling_stratum"), F.col("nominal_rate").alias("sampling_rate"))
+    schema = t.StructType(
+        [
+            t.StructField("ds", t.DateType()),
+            t.StructField("stratum", t.StringType()),
+            t.StructField("nominal_rate", t.DoubleType()),
+        ]
+    )
+    rates = frame_of(labels.sparkSession, [asdict(row) for row in plan], schema)
+    rates = rates.withColumnsRenamed({"stratum": "sampling_stratum", "nominal_rate": "sampling_rate"})
     rows = with_stratum(labels, labels=config.labels, sampling=config.sampling)
     rated = rows.join(F.broadcast(rates), on=["ds", "sampling_stratum"])
     kept = rated.where(keep(F.col("impression_id"), salt=config.sampling.salt, rate=F.col("sampling_rate")))

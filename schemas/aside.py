@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from headrace import tables
 from headrace.config import Config
+from headrace.frames import no_rows
 from headrace.shares import Share
 from schemas.conform import REASON
 from schemas.reading import DAY, SOURCE
@@ -66,7 +67,7 @@ def write_aside(
     with _ONE_WRITER:
         if frame is None and not tables.holds(config, aside, share, days=days):
             return None
-        frame = spark.createDataFrame([], TABLES[aside].schema) if frame is None else frame
+        frame = no_rows(spark, TABLES[aside].schema) if frame is None else frame
         return tables.write_frame(frame, config, TABLES[aside], days=days, share=share, summed=summed)
 
 

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from headrace import tables
 from headrace.config import Config
 from headrace.errors import InputError
+from headrace.frames import no_rows
 from schemas.aside import as_duplicates, as_quarantine, keep_id_map, write_aside
 from schemas.conform import COUNTED, REASON, check_columns, conform, landing_columns
 from schemas.duplicates import content_hash, sort_out, sort_out_profiles, suspect_hash
@@ -132,7 +133,7 @@ def _conformed(spark: SparkSession, config: Config, landed: Landed) -> DataFrame
     ]
     if not frames:
         schema = table(config, landed.name).schema
-        nothing = spark.createDataFrame([], schema)
+        nothing = no_rows(spark, schema)
         blank = {REASON: "string", "_raw": "string", SOURCE: "string"}
         return nothing.withColumns({c: F.lit(None).cast(k) for c, k in blank.items()}).withColumn(DAY, F.col("ds"))
     together = frames[0]

@@ -135,6 +135,14 @@ class JudgingCommand(HeadraceCommand):
 
     operator_extra_links = (CoverageReportLink(),)
 
+    def execute(self, context: Any) -> Any:
+        """Run it, and end the log with where the page is, however it ended."""
+        try:
+            return super().execute(context)
+        finally:
+            if address := CoverageReportLink().get_link(self, ti_key=None):
+                self.log.info("Coverage report: %s", address)
+
 
 class PublishCommand(JudgingCommand):
     """Publishes the day and says so to whom waits for the training set."""
