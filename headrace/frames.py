@@ -17,7 +17,12 @@ def frame_of(spark: SparkSession, rows: Iterable[Mapping[str, Any]], schema: Str
 
     Spark's own way from a list of rows is an RDD, whose every scan starts Python workers, for no rows too.
     """
-    return spark.createDataFrame(pa.Table.from_pylist(list(rows), schema=to_arrow_schema(schema)), schema)
+    wanted = to_arrow_schema(schema)
+    table = pa.Table.from_pylist(list(rows), schema=wanted)
+    hollow = [field.name for field in wanted if not field.nullable and table.column(field.name).null_count]
+    if hollow:
+        raise ValueError(f"columns {hollow}: found null, wanted a value in every row; this is a bug in headrace")
+    return spark.createDataFrame(table, schema)
 
 
 def no_rows(spark: SparkSession, schema: StructType) -> DataFrame:

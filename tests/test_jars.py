@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from headrace.config.spark import SparkConfig
 from headrace.jars import jars_of, keep_jars
 from headrace.session import _choose_jars, delta_package
 
@@ -72,10 +71,6 @@ def test_a_configuration_that_says_more_of_jars_has_its_way(jars, more):
     settings = dict(more)
     assert _choose_jars(settings) == ""
     assert settings == more | {"spark.jars.packages": delta_package()}
-
-
-def test_the_configuration_of_a_session_has_no_jars_of_its_own():
-    assert not any(key.startswith("spark.jars") for key in SparkConfig().conf)
 
 
 def test_the_cache_holds_names_and_sizes(jars, tmp_path):
