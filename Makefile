@@ -26,7 +26,7 @@ lint: setup ## ruff (lint and format) and mypy
 test: lint ## lint, then all tests: those with a Spark session or cluster, and beside them those without
 	@bash scripts/browser.sh
 	@$(BIN)/python -m pytest -m "not spark" > $(VENV)/plain-tests.log 2>&1 & plain=$$!; \
-	$(BIN)/python -m pytest -m spark -n 2 --dist loadfile; with=$$?; \
+	$(BIN)/python -m pytest -m spark -n 2 --dist loadfile --no-loadscope-reorder; with=$$?; \
 	wait $$plain; without=$$?; cat $(VENV)/plain-tests.log; exit $$((with | without))
 
 package: setup ## wheel, requirements of executors and the bundle for spark-submit, into dist/

@@ -71,6 +71,7 @@ setup(
         "dev": [
             "pytest>=8.3,<10",
             "pytest-xdist>=3.6,<4",
+            "filelock>=3.13,<5",
             "ruff>=0.14,<1",
             "mypy>=1.15,<3",
             "types-PyYAML>=6.0",

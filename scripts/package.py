@@ -23,10 +23,9 @@ from packaging.utils import canonicalize_name
 __all__ = ["EXECUTOR_ROOTS", "build", "closure", "locked"]
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the code that runs in Spark's Python workers imports, as traced there. delta-spark is also inside Delta's jar, but only
-# `--packages` and `--jars` put that before Python; pyspark itself comes with the executors' Spark.
+# What the code that runs in Spark's Python workers imports, as traced there; pyspark itself comes with the executors' Spark.
 # tests/test_package_cluster.py runs a chain on executors that have these and what they need, and nothing else.
-EXECUTOR_ROOTS = ("delta-spark", "deltalake", "numpy", "pyarrow", "pydantic", "pyyaml")
+EXECUTOR_ROOTS = ("deltalake", "numpy", "pyarrow", "pydantic", "pyyaml")
 _WITH_SPARK = ("pyspark", "py4j")
 _EPOCH = 315_532_800  # 1980-01-01, the first moment that a zip archive can name
 _BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"

@@ -1,22 +1,38 @@
 """One Spark session for the whole run, and a tiny world that has been through the whole chain once."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from headrace.chain import plan_run, run_step
 from headrace.config import Config, load_config
+from headrace.receipts import Receipt, kept_receipts
 from headrace.steps import STEPS
 from tests import tiny
 
 FIRST, LAST, DAYS = date(2024, 3, 30), date(2024, 4, 2), 3
 
 
+# Files that take longest, which two processes share best if they come first; the second does not need `world` while the first makes it.
+_LONGEST = (
+    "test_chain",
+    "test_conformance",
+    "test_kills",
+    "test_package_cluster",
+    "test_days",
+    "test_conflicts",
+    "test_ingest",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that use the session or a cluster are marked, so that `make test` can run the others beside them."""
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()) or item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.spark)
@@ -45,12 +61,18 @@ def run_all(spark, config: Config, *, ds: date = LAST, days: int = DAYS, order: 
 
 
 @pytest.fixture(scope="session")
-def world(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, list]:
-    """A tiny world after `run`: configuration and the outcomes of the steps."""
-    folder = tmp_path_factory.mktemp("world")
-    tiny.write_world(folder / "landing", first=FIRST, days=6)
+def world(spark, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, list[Receipt]]:
+    """A tiny world after `run`: configuration and receipts. Made once, also where several processes share the tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "world"
+    folder.mkdir(exist_ok=True)
     config = config_of(folder)
-    return config, run_all(spark, config)
+    with FileLock(folder / "lock"):
+        if not (folder / "made").exists():
+            tiny.write_world(folder / "landing", first=FIRST, days=6)
+            run_all(spark, config)
+            (folder / "made").touch()
+    return config, kept_receipts(config)
 
 
 @pytest.fixture

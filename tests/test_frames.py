@@ -23,10 +23,11 @@ KINDS = make_table(
     ds date! day
     """,
 ).schema
+AT = datetime(2024, 3, 31, 1, 30, 0, 123456, tzinfo=UTC)
 ROW = {
     "id": 1,
     "name": "a",
-    "at": datetime(2024, 3, 31, 1, 30, 0, 123456, tzinfo=UTC),
+    "at": AT,
     "rate": 0.1,
     "tags": ["x", None],
     "notes": {"k": "v"},
@@ -39,7 +40,7 @@ def test_rows_and_types_are_kept(spark):
     frame = frame_of(spark, [ROW | {"more": 1}, BLANK], KINDS)
     assert frame.schema == KINDS
     first, second = frame.orderBy("id").collect()
-    assert first.asDict() == ROW | {"at": ROW["at"].replace(tzinfo=None)}
+    assert first.asDict() == ROW | {"at": AT.replace(tzinfo=None)}
     assert second.asDict() == BLANK
 
 

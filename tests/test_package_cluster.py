@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from headrace.chain import run_step
 from headrace.config import Config, load_config
-from headrace.receipts import STARTED, all_latest, latest_receipts
+from headrace.receipts import STARTED, Receipt, all_latest, latest_receipts
 from headrace.steps import SIDE_STEPS, STEPS
 from scripts.package import EXECUTOR_ROOTS
 from tests import tiny
@@ -79,7 +79,7 @@ def site(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def locally(spark, site: Site, world: tuple[Config, list]) -> dict:
+def locally(spark, site: Site, world: tuple[Config, list[Receipt]]) -> dict:
     """Hashes of the same days of the same world, built in this process by the session of the run."""
     shutil.copytree(world[0].root, site.place / "local")
     for step in SIDE_STEPS:
