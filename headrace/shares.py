@@ -11,6 +11,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from headrace.delta import DeltaFile, files_of
+from headrace.errors import ConfigError
 
 __all__ = ["Share"]
 
@@ -38,6 +39,16 @@ class Share:
         """Whether no file of the days may hold this writer's rows beside those of others."""
         bounds = self._bounds(standing)
         return all(self._whole(bounds[f.path]) or self._none(bounds[f.path]) for f in files_of(standing, days=days))
+
+    def check_apart(self, uri: str, *, days: Sequence[date]) -> None:
+        """Raise ConfigError where files of this writer's rows cannot be told from others'."""
+        if not self.is_apart(DeltaTable(uri), days=days):
+            raise ConfigError(
+                uri,
+                found=f"a log that does not keep the least and greatest {self.column} of every file",
+                wanted="them, for they tell whose rows a file holds",
+                remedy="unset the table's properties delta.dataSkippingNumIndexedCols and delta.dataSkippingStatsColumns",
+            )
 
     def _whole(self, bounds: tuple[str | None, str | None]) -> bool:
         return all(bound is not None and bound.startswith(self.begins) for bound in bounds)

@@ -22,7 +22,7 @@ from headrace.commits import check_alone, replace_files
 from headrace.config import Config
 from headrace.creating import ensure_table
 from headrace.delta import DeltaFile, delta_files, is_table
-from headrace.errors import ConfigError, told_by_tasks
+from headrace.errors import told_by_tasks
 from headrace.frames import no_rows
 from headrace.hashes import content_hashes, hashes_and_more
 from headrace.receipts import Receipt, before_writing
@@ -125,14 +125,7 @@ def _set_apart(spark: SparkSession, config: Config, made: Table, *, days: Sequen
     rows = read(spark, config, made.name, days=days)
     parts = [_by_day(rows.where(chosen), days) for chosen in (share.rows(), ~share.rows())]
     write_files(config, made, _by_tasks(parts, made), days=days, told=[share.column], named=False)
-    uri = table_uri(config, made.name)
-    if not share.is_apart(DeltaTable(uri), days=days):
-        raise ConfigError(
-            uri,
-            found=f"a log that keeps no least and greatest {share.column}",
-            wanted=f"them for every file: whose rows it holds is told by {share.column}",
-            remedy="unset the table's properties delta.dataSkippingNumIndexedCols and delta.dataSkippingStatsColumns",
-        )
+    share.check_apart(table_uri(config, made.name), days=days)
 
 
 def _by_day(frame: DataFrame, days: Sequence[date]) -> DataFrame:

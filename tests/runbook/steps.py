@@ -8,6 +8,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from headrace.checks import check_horizon
 from headrace.commits import check_alone, replace_files
 from headrace.receipts import REFUSED, STARTED, Receipt, begun, write_receipts
+from headrace.shares import Share
 from tests.runbook.night import DAY, NEXT, Night, built
 
 DONE = ("sample", "features", "coverage")
@@ -110,6 +111,14 @@ def another_run_wrote(night: Night) -> None:
 
 def both_runs_wrote(night: Night) -> None:
     check_alone(_committed(night, revision=1), "labels", days=[DAY], written=set())
+
+
+def log_without_bounds(night: Night) -> None:
+    uri = f"{night.config().root}/quarantine"
+    rows = pa.table({"table_name": ["impressions"], "ds": pa.array([DAY], pa.date32())})
+    unkept = {"delta.dataSkippingNumIndexedCols": "0"}
+    write_deltalake(uri, rows, partition_by=["ds"], configuration=unkept)
+    Share("table_name", "impressions").check_apart(uri, days=[DAY])
 
 
 def rows_do_not_add_up(night: Night) -> None:
