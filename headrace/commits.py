@@ -41,6 +41,8 @@ def replace_files(
     before, committed = _standing(target, days=days, ids=ids, share=share)
     if any(version is not None and version >= ids[key] for key, version in committed.items()):
         raise conflict(name, days)
+    if share is not None and not share.is_apart(target, days=days):  # files were merged since it was made sure
+        raise conflict(name, days)
     if share is not None and not before and not added:
         return
     properties = CommitProperties(app_transactions=[Transaction(key, number) for key, number in ids.items()])

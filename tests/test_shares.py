@@ -133,6 +133,24 @@ def test_of_two_writers_of_the_same_rows_one_says_so(spark, config, monkeypatch)
     assert rows_of(config) == [("ann", 2)]
 
 
+def test_files_merged_while_one_writes_are_a_conflict_and_no_row_is_doubled(spark, config, monkeypatch):
+    write(spark, config, BY_ANN, [(1, MONDAY)])
+    write(spark, config, BY_BOB, [(2, MONDAY)])
+    original = tables.write_files
+
+    def interrupted(*arguments, **named):
+        DeltaTable(tables.table_uri(config, "shared")).optimize.compact()
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(tables, "write_files", interrupted)
+    with pytest.raises(ConflictError):
+        write(spark, config, BY_ANN, [(3, MONDAY)])
+    assert rows_of(config) == [("ann", 1), ("bob", 2)]
+    monkeypatch.undo()
+    write(spark, config, BY_ANN, [(3, MONDAY)])
+    assert rows_of(config) == [("ann", 3), ("bob", 2)]
+
+
 def test_a_revision_that_is_there_already_is_refused_for_its_share_only(spark, config):
     with begun(config, [Receipt("ingest", MONDAY)]):
         write(spark, config, BY_ANN, [(1, MONDAY)])
