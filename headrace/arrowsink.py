@@ -1,6 +1,6 @@
 """Parquet files of Delta tables written inside Spark's Python tasks: one a day, with what the Delta log needs to know of each.
 
-A task returns one row per file, and the driver commits them all at once (headrace.tables.write_files): files of a task
+A task returns one row per file, and the driver commits them all at once (headrace.writing.write_files): files of a task
 that failed or ran twice are never part of the table.
 """
 

@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table as Shown
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.chain import up_to_date
 from headrace.config import Config
 from headrace.delta import read_days
@@ -36,7 +36,7 @@ def report_delays(spark: SparkSession, config: Config, *, days: Sequence[date], 
             remedy=f"headrace ingest --ds {absent[0]} with this configuration",
         )
     made = table(config, "label_delays")
-    tables.write_frame(label_delays(spark, config, days=days), config, made, days=days)
+    writing.write_frame(label_delays(spark, config, days=days), config, made, days=days)
     console.print(_shown(read_days(tables.table_uri(config, made.name), days=days).to_pylist(), days))
 
 

@@ -5,7 +5,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from headrace.job import main
-from headrace import tables
+from headrace import writing
 from headrace.config import Config
 from headrace.receipts import Receipt
 from reports.coverage import build_coverage
@@ -19,7 +19,7 @@ __all__ = ["build"]
 def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, Receipt]:
     """Read the training set, count, compare with the days before, write."""
     coverage = build_coverage(spark, config, days=days)
-    tables.write_frame(coverage, config, table(config, "coverage"), days=days)
+    writing.write_frame(coverage, config, table(config, "coverage"), days=days)
     return table_receipts(spark, config, "coverage", names=["coverage"], days=days, unhashed=UNHASHED)
 
 

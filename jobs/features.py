@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from headrace.job import main
 from features.assemble import spine_features
 from features.reading import feature_notes, spine_files, without_stored
-from headrace import tables
+from headrace import tables, writing
 from headrace.chain import up_to_date
 from headrace.config import Config
 from headrace.receipts import Receipt
@@ -24,7 +24,7 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     stored, groups = without_stored(config, groups, days=days)
     training_set = partial(spine_features, spark, config, days=days, groups=groups, stored=stored)
     tables.ensure(config, table(config, "training_set"))
-    tables.write_files(config, table(config, "training_set"), training_set, days=days)
+    writing.write_files(config, table(config, "training_set"), training_set, days=days)
     receipts = table_receipts(spark, config, "features", names=["training_set"], days=days)
     receipts = with_notes(receipts, feature_notes(config, groups))
     return tables.checked_against(config, receipts, "spine")

@@ -6,7 +6,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from headrace.job import main
-from headrace import tables
+from headrace import writing
 from headrace.config import Config
 from headrace.frames import frame_of
 from headrace.receipts import Receipt
@@ -20,12 +20,12 @@ def build(spark: SparkSession, config: Config, days: list[date], *, accept: str 
     """Solve and write the rates, draw and write rows; the rates are checked against what was committed."""
     seen = seen_counts(spark, config, days=days)
     plan = sampling_plan(spark, config, seen, days=days)
-    tables.write_frame(plan, config, table(config, "sampling_plan"), days=days)
+    writing.write_frame(plan, config, table(config, "sampling_plan"), days=days)
     spine = sampled(spark, config, days=days)
-    tables.write_frame(spine, config, table(config, "spine"), days=days)
+    writing.write_frame(spine, config, table(config, "spine"), days=days)
     rates = realised_rates(spark, config, seen, days=days)
     frame = frame_of(spark, [asdict(row) for row in rates], table(config, "sampling_rates").schema)
-    tables.write_frame(frame, config, table(config, "sampling_rates"), days=days)
+    writing.write_frame(frame, config, table(config, "sampling_rates"), days=days)
     return check_rates(rates, sample_receipts(spark, config, days=days), accept=accept)
 
 

@@ -9,7 +9,7 @@ from headrace.job import main
 from features.nightly import next_state
 from features.plan import GroupPlan
 from features.reading import met, state_files, state_moment
-from headrace import tables
+from headrace import tables, writing
 from headrace.chain import up_to_date
 from headrace.config import Config
 from headrace.parallel import first_then_rest
@@ -39,7 +39,7 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
 def _write(config: Config, together: DataFrame, plan: GroupPlan, one: Table, *, day: date) -> None:
     moment = state_moment(config, plan.name, day)
     advanced = partial(next_state, together, plan, ds=day, moment=moment, schema=one.schema)
-    tables.write_files(config, one, advanced, days=[day])
+    writing.write_files(config, one, advanced, days=[day])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from headrace.job import main
 from features.plan import GroupPlan
 from features.reading import met, snapshot_files
 from features.snapshots import priors, snapshot, snapshot_moments, snapshot_tables
-from headrace import tables
+from headrace import tables, writing
 from headrace.chain import up_to_date
 from headrace.config import Config
 from headrace.parallel import first_then_rest
@@ -57,7 +57,7 @@ def _write(
 ) -> None:
     moments = snapshot_moments(config.features.groups[plan.name], days, config.timezone)
     answers = partial(how, together, plan, moments=moments, schema=one.schema)
-    tables.write_files(config, one, answers, days=days)
+    writing.write_files(config, one, answers, days=days)
 
 
 if __name__ == "__main__":

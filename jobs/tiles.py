@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from headrace.job import main
 from features.logs import packed_day_tiles
 from features.tiles import merged_tiles, tile_spec
-from headrace import tables
+from headrace import tables, writing
 from headrace.config import Config, value_types
 from headrace.parallel import first_then_rest
 from headrace.receipts import Receipt
@@ -35,10 +35,10 @@ def build(spark: SparkSession, config: Config, days: list[date]) -> dict[date, R
     return with_metrics(with_notes(receipts, {MADE_OF: json.dumps(made_of_tiles(config))}), config, written)
 
 
-def _write(config: Config, packed: DataFrame, one: Table, name: str, *, days: list[date]) -> tables.Written:
+def _write(config: Config, packed: DataFrame, one: Table, name: str, *, days: list[date]) -> writing.Written:
     spec = tile_spec(config.features, name, types=value_types(config))
     tiles = partial(merged_tiles, packed, spec, schema=one.schema)
-    return tables.write_files(config, one, tiles, days=days, summed=spec.counts)
+    return writing.write_files(config, one, tiles, days=days, summed=spec.counts)
 
 
 if __name__ == "__main__":

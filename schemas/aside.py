@@ -8,7 +8,7 @@ from threading import Lock
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.config import Config
 from headrace.frames import no_rows
 from headrace.shares import Share
@@ -61,14 +61,14 @@ def write_aside(
     name: str,
     days: list[date],
     summed: Sequence[str] = (),
-) -> tables.Written | None:
+) -> writing.Written | None:
     """Write what did not stand; nothing to write still clears what an earlier run of these days left."""
     share = Share("table_name", name)
     with _ONE_WRITER:
         if frame is None and not tables.holds(config, aside, share, days=days):
             return None
         frame = no_rows(spark, TABLES[aside].schema) if frame is None else frame
-        return tables.write_frame(frame, config, TABLES[aside], days=days, share=share, summed=summed)
+        return writing.write_frame(frame, config, TABLES[aside], days=days, share=share, summed=summed)
 
 
 def keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: str, days: list[date]) -> bool:
@@ -91,5 +91,5 @@ def keep_id_map(spark: SparkSession, config: Config, good: DataFrame, *, name: s
     )
     fresh = first.join(before.select("kind", "id", "text"), on=["kind", "id", "text"], how="left_anti")
     with _ONE_WRITER:
-        tables.write_frame(fresh, config, TABLES["id_map"], days=days, share=Share("kind", f"{name}."))
+        writing.write_frame(fresh, config, TABLES["id_map"], days=days, share=Share("kind", f"{name}."))
     return True

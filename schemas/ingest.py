@@ -9,7 +9,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.config import Config
 from headrace.errors import InputError
 from headrace.frames import no_rows
@@ -105,7 +105,7 @@ def ingest_table(spark: SparkSession, config: Config, landed: Landed) -> dict[da
         sorted_out = _without_repeats(config, good, earlier, suspects(found), name=name)
     made = table(config, name)
     by_day = earlier is not None  # as landing lies; profiles lie by their key since repeats were looked for
-    kept = tables.write_frame(sorted_out[0], config, made, days=days, gathered=not by_day)
+    kept = writing.write_frame(sorted_out[0], config, made, days=days, gathered=not by_day)
     repeats = as_duplicates(sorted_out[1], name)
     repeated = write_aside(spark, repeats, config, "duplicates", name=name, days=days, summed=["conflicting"])
     refused = any(day.quarantined for day in result.values())
@@ -232,7 +232,7 @@ def _earlier(spark: SparkSession, config: Config, *, name: str, days: list[date]
     return both.withColumn("_hash", suspect_hash(name))
 
 
-def _count_written(result: dict[date, TableDay], kept: tables.Written, repeated: tables.Written | None) -> None:
+def _count_written(result: dict[date, TableDay], kept: writing.Written, repeated: writing.Written | None) -> None:
     """Rows out, repeats and conflicts, from the files that were committed."""
     for day, made in result.items():
         made.rows_out = kept.rows[day]

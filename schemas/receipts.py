@@ -8,7 +8,7 @@ from functools import partial
 
 from pyspark.sql import Column, SparkSession
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.config import Config
 from headrace.parallel import at_once
 from headrace.receipts import Receipt
@@ -89,7 +89,7 @@ def with_notes(receipts: Mapping[date, Receipt], notes: Mapping[str, str]) -> di
 
 
 def with_metrics(
-    receipts: Mapping[date, Receipt], config: Config, written: Mapping[str, tables.Written]
+    receipts: Mapping[date, Receipt], config: Config, written: Mapping[str, writing.Written]
 ) -> dict[date, Receipt]:
     """Name the metrics of the groups written that met no event on a day: a `where` on a column that is null, say."""
     counted: dict[date, Counter[str]] = {day: Counter() for day in receipts}

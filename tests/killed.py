@@ -37,15 +37,15 @@ class Place:
 
 
 PLACES = {
-    "ingest wrote one of its tables": Place("ingest", "headrace.tables:write_frame", after=True),
-    "sample wrote one of its tables": Place("sample", "headrace.tables:write_frame", after=True),
+    "ingest wrote one of its tables": Place("ingest", "headrace.writing:write_frame", after=True),
+    "sample wrote one of its tables": Place("sample", "headrace.writing:write_frame", after=True),
     "tasks write files": Place("features", table="training_set"),
-    "files are written, their commit is not": Place("features", "headrace.tables:replace_files"),
-    "a commit is made, its receipt is not": Place("features", "headrace.tables:check_alone"),
+    "files are written, their commit is not": Place("features", "headrace.writing:replace_files"),
+    "a commit is made, its receipt is not": Place("features", "headrace.writing:check_alone"),
     "the step is whole but for its receipt": Place("coverage", "headrace.chain:write_receipts"),
     "the receipt is written, nothing is published": Place("coverage", "headrace.chain:write_receipts", after=True),
     "publish kept the manifest and has no receipt": Place("publish", "headrace.publishing:store_manifest", after=True),
-    "the state of one group is written": Place("state", "headrace.tables:replace_files", after=True),
+    "the state of one group is written": Place("state", "headrace.writing:replace_files", after=True),
 }
 
 

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.arrowfiles import Piece, file_tasks, open_parts
 from headrace.arrowsink import parquet_sink
 from headrace.delta import DeltaFile, read_days
@@ -74,7 +74,7 @@ def test_rows_of_days_that_are_not_written_are_refused(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
     frame = spark.createDataFrame([(1, "a", MONDAY), (2, "b", TUESDAY)], "id bigint, name string, ds date")
     with pytest.raises(ValueError, match=r"rows of \['2024-04-02'\]"):
-        tables.write_frame(frame, config, made, days=[MONDAY])
+        writing.write_frame(frame, config, made, days=[MONDAY])
     assert tables.total_rows(config, "things") == 0
 
 
@@ -133,10 +133,10 @@ def written_by(spark, rows: list[tuple]):
 def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
     tables.ensure(config, made)
-    first = tables.write_files(
+    first = writing.write_files(
         config, made, written_by(spark, [(1, "a", MONDAY), (2, "b", TUESDAY)]), days=[MONDAY, TUESDAY]
     )
-    second = tables.write_files(config, made, written_by(spark, [(3, "c", MONDAY)]), days=[MONDAY])
+    second = writing.write_files(config, made, written_by(spark, [(3, "c", MONDAY)]), days=[MONDAY])
     assert second.version == first.version + 1
     found = read_days(f"{config.root}/things").to_pylist()
     assert sorted((r["id"], r["ds"]) for r in found) == [(2, TUESDAY), (3, MONDAY)]
@@ -148,17 +148,17 @@ def test_days_are_replaced_in_one_commit_and_others_stay(spark, tmp_path):
 def test_a_day_without_rows_is_replaced_by_nothing(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
     tables.ensure(config, made)
-    tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
-    tables.write_files(config, made, written_by(spark, []), days=[MONDAY])
+    writing.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+    writing.write_files(config, made, written_by(spark, []), days=[MONDAY])
     assert tables.total_rows(config, "things") == 0
 
 
 def test_a_failed_write_leaves_the_last_good_version(spark, tmp_path):
     config, made = config_of(tmp_path), made_table()
     tables.ensure(config, made)
-    before = tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+    before = writing.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
     with pytest.raises(PySparkException, match="null"):
-        tables.write_files(config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
+        writing.write_files(config, made, written_by(spark, [(None, "b", MONDAY)]), days=[MONDAY])
     assert tables.version_of(config, "things") == before.version
     assert tables.total_rows(config, "things") == 1
 
@@ -218,9 +218,9 @@ def test_a_day_that_another_run_wrote_at_the_same_time_is_found_out(spark, tmp_p
     def after_another(target, *given, **more):
         """The other run commits between our reading of the log and our commit; both find the day empty."""
         monkeypatch.setattr(DeltaTable, "create_write_transaction", commit)
-        tables.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
+        writing.write_files(config, made, written_by(spark, [(1, "a", MONDAY)]), days=[MONDAY])
         commit(target, *given, **more)
 
     monkeypatch.setattr(DeltaTable, "create_write_transaction", after_another)
     with pytest.raises((HeadraceError, CommitFailedError)):
-        tables.write_files(config, made, written_by(spark, [(2, "b", MONDAY)]), days=[MONDAY])
+        writing.write_files(config, made, written_by(spark, [(2, "b", MONDAY)]), days=[MONDAY])

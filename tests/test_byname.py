@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.byname import read_by_name, stored_schema
 from tests.conftest import config_of
 from tests.test_arrowfiles import MONDAY, TUESDAY, made_table
@@ -28,7 +28,7 @@ def things(spark, tmp_path):
     """A table of two days."""
     config = config_of(tmp_path)
     frame = spark.createDataFrame(ROWS, "id bigint, name string, ds date")
-    tables.write_frame(frame, config, made_table(), days=[MONDAY, TUESDAY])
+    writing.write_frame(frame, config, made_table(), days=[MONDAY, TUESDAY])
     return config
 
 
@@ -88,7 +88,7 @@ def test_a_column_that_came_later_is_null_in_older_files(spark, things):
 def test_a_frame_holds_the_version_that_stood_when_it_was_made(spark, things):
     before = tables.read(spark, things, "things")
     frame = spark.createDataFrame([(9, "z", MONDAY)], "id bigint, name string, ds date")
-    tables.write_frame(frame, things, made_table(), days=[MONDAY, TUESDAY])
+    writing.write_frame(frame, things, made_table(), days=[MONDAY, TUESDAY])
     assert rows_of(before) == ROWS
     assert rows_of(tables.read(spark, things, "things")) == [(9, "z", MONDAY)]
 

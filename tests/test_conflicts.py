@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.chain import run_step
 from headrace.delta import read_days
 from headrace.errors import ConflictError, InputError
@@ -46,7 +46,7 @@ def racing(spark, config, monkeypatch, *, step: str, second: date, module: str, 
 def test_of_two_runs_of_one_day_one_wins_and_the_other_says_so_and_changes_nothing(spark, copied, monkeypatch):
     before = rows(copied, "training_set", LAST)
     others, run = racing(
-        spark, copied, monkeypatch, step="features", second=LAST, module="headrace.tables", name="parquet_sink"
+        spark, copied, monkeypatch, step="features", second=LAST, module="headrace.writing", name="parquet_sink"
     )
     with pytest.raises(ConflictError, match="nothing was changed by this run"):
         run()
@@ -60,7 +60,7 @@ def test_of_two_runs_of_one_day_one_wins_and_the_other_says_so_and_changes_nothi
 def test_two_runs_of_two_days_at_once_both_land(spark, copied, monkeypatch):
     wanted = {day: rows(copied, "training_set", day) for day in (LAST, OTHER)}
     others, run = racing(
-        spark, copied, monkeypatch, step="features", second=OTHER, module="headrace.tables", name="parquet_sink"
+        spark, copied, monkeypatch, step="features", second=OTHER, module="headrace.writing", name="parquet_sink"
     )
     assert run().built == [LAST] and others[0].built == [OTHER]
     assert {day: rows(copied, "training_set", day) for day in wanted} == wanted
@@ -71,11 +71,11 @@ def test_a_write_whose_revision_is_there_already_is_refused(spark, copied):
     labels = tables.read(spark, copied, "labels", days=[LAST]).localCheckpoint()
     old = latest_receipts(copied)["labels", LAST]
     with begun(copied, [replace(old, revision=0)]) as run:
-        tables.write_frame(labels, copied, made, days=[LAST])
+        writing.write_frame(labels, copied, made, days=[LAST])
         shutil.rmtree(f"{copied.root}/receipts")
     assert run.receipts[0].revision == old.revision + 1
     with pytest.raises(ConflictError), begun(copied, [replace(old, revision=0)]):
-        tables.write_frame(labels.limit(1), copied, made, days=[LAST])
+        writing.write_frame(labels.limit(1), copied, made, days=[LAST])
     assert len(rows(copied, "labels", LAST)) == labels.count()
 
 

@@ -105,14 +105,14 @@ def test_implied_labels_are_set_and_counted_or_only_counted_as_declared(spark):
 
 
 def test_delays_count_the_first_of_each_action_by_when_it_happened_and_when_it_landed(spark, tmp_path):
-    from headrace import tables
+    from headrace import writing
     from schemas.tables import table
 
     config = load_config(TINY, settings=[f"root={tmp_path}", f"landing={tmp_path}/landing"])
     hour = timedelta(hours=1)
     shown = [(n, None, SHOWN, 1, 1, SHOWN, None, SHOWN, None, None, None, None, None, None, DAY) for n in (1, 2, 3)]
     frame = spark.createDataFrame(shown, table(config, "impressions").schema)
-    tables.write_frame(frame, config, table(config, "impressions"), days=[DAY])
+    writing.write_frame(frame, config, table(config, "impressions"), days=[DAY])
     done = [
         (1, "like", SHOWN + 0.5 * hour, SHOWN + 7 * hour),
         (1, "like", SHOWN + 2 * hour, SHOWN + 2 * hour),  # happened second, landed first
@@ -122,7 +122,7 @@ def test_delays_count_the_first_of_each_action_by_when_it_happened_and_when_it_l
     ]
     rows = [(n, 1, 1, action, None, at, landed, landed, True, DAY) for n, action, at, landed in done]
     frame = spark.createDataFrame(rows, table(config, "engagements").schema)
-    tables.write_frame(frame, config, table(config, "engagements"), days=[DAY])
+    writing.write_frame(frame, config, table(config, "engagements"), days=[DAY])
     found = label_delays(spark, config, days=[DAY]).collect()
     assert [row["action"] for row in found] == ["like"]
     row = found[0]

@@ -18,7 +18,7 @@ from features.nightly import Start, _advanced, needed_files, started
 from features.plan import GroupPlan
 from features.reading import spine_files, tile_rows
 from features.tiles import tile_spec
-from headrace import tables
+from headrace import tables, writing
 from headrace.chain import run_step, up_to_date
 from headrace.days import epoch_micros
 from headrace.delta import DeltaFile
@@ -137,6 +137,6 @@ def test_verify_finds_states_right_and_a_changed_row_wrong(spark, nights):
     from schemas.tables import table
 
     broken = spark.createDataFrame(rows, table(copy, "state_user").schema)
-    tables.write_frame(broken, copy, table(copy, "state_user"), days=days[-1:])
+    writing.write_frame(broken, copy, table(copy, "state_user"), days=days[-1:])
     with pytest.raises(GateError, match=f"state_user of {days[-1]}"):
         verify_state(spark, copy, days=days[-1:], console=Console(file=text, width=120))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from headrace import tables
+from headrace import tables, writing
 from headrace.delta import delta_files, read_days
 from headrace.errors import ConfigError, ConflictError
 from headrace.parallel import at_once
@@ -31,7 +31,7 @@ def config(tmp_path):
 def write(spark, config, share, rows, *, days=(MONDAY,)):
     whole = [(share.begins, number, number % 2 == 1, day) for number, day in rows]
     frame = spark.createDataFrame(whole, SHARED.schema)
-    return tables.write_frame(frame, config, SHARED, days=list(days), share=share, summed=["odd"])
+    return writing.write_frame(frame, config, SHARED, days=list(days), share=share, summed=["odd"])
 
 
 def rows_of(config, *, day=None):
@@ -120,14 +120,14 @@ def test_writers_of_the_same_day_at_once_all_land(spark, config):
 
 def test_of_two_writers_of_the_same_rows_one_says_so(spark, config, monkeypatch):
     write(spark, config, BY_ANN, [(1, MONDAY)])
-    original = tables.parquet_sink
+    original = writing.parquet_sink
 
     def interrupted(*arguments, **named):
-        monkeypatch.setattr(tables, "parquet_sink", original)
+        monkeypatch.setattr(writing, "parquet_sink", original)
         write(spark, config, BY_ANN, [(2, MONDAY)])
         return original(*arguments, **named)
 
-    monkeypatch.setattr(tables, "parquet_sink", interrupted)
+    monkeypatch.setattr(writing, "parquet_sink", interrupted)
     with pytest.raises(ConflictError, match="nothing was changed by this run"):
         write(spark, config, BY_ANN, [(3, MONDAY)])
     assert rows_of(config) == [("ann", 2)]
@@ -136,13 +136,13 @@ def test_of_two_writers_of_the_same_rows_one_says_so(spark, config, monkeypatch)
 def test_files_merged_while_one_writes_are_a_conflict_and_no_row_is_doubled(spark, config, monkeypatch):
     write(spark, config, BY_ANN, [(1, MONDAY)])
     write(spark, config, BY_BOB, [(2, MONDAY)])
-    original = tables.write_files
+    original = writing.write_files
 
     def interrupted(*arguments, **named):
         DeltaTable(tables.table_uri(config, "shared")).optimize.compact()
         return original(*arguments, **named)
 
-    monkeypatch.setattr(tables, "write_files", interrupted)
+    monkeypatch.setattr(writing, "write_files", interrupted)
     with pytest.raises(ConflictError):
         write(spark, config, BY_ANN, [(3, MONDAY)])
     assert rows_of(config) == [("ann", 1), ("bob", 2)]
