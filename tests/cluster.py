@@ -26,6 +26,7 @@ from headrace.session import delta_package
 __all__ = [
     "SPARK",
     "Cluster",
+    "hold_of",
     "imported",
     "kill_busy_executor",
     "python_with",
@@ -46,14 +47,19 @@ _SETTINGS = {
     "spark.executor.extraJavaOptions": _SMALL,
     "spark.driver.extraJavaOptions": f"{_SMALL} -XX:ReservedCodeCacheSize=256m",
 }
-# Workers are forked and end without exit handlers, so each name is put down when it is first asked for.
+# Workers are forked and end without exit handlers, so each name is put down when it is first asked for. A task that is handed
+# its function waits while somebody holds it.
 _TRACE = """
-import os, sys
+import os, sys, time
 _seen, _log = set(), os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 def _told(event, given):
     if event == "import" and (name := given[0].partition(".")[0]) not in _seen:
         _seen.add(name)
         os.write(_log, name.encode() + b"\\n")
+    elif event == "pickle.find_class":
+        until = time.monotonic() + 60
+        while os.path.exists({hold!r}) and time.monotonic() < until:
+            time.sleep(0.01)
 sys.addaudithook(_told)
 """
 
@@ -84,7 +90,9 @@ def python_without_headrace(folder: Path) -> Path:
 def python_with(folder: Path, requirements: str) -> Path:
     """A Python that has the packages named by the lines `name==version`, and nothing else; `imported` says what it used."""
     python = _bare(folder)
-    (_site(folder) / "sitecustomize.py").write_text(_TRACE.format(log=str(folder / "imported")), encoding="utf-8")
+    (_site(folder) / "sitecustomize.py").write_text(
+        _TRACE.format(log=str(folder / "imported"), hold=str(hold_of(folder))), encoding="utf-8"
+    )
     for name in sorted(set(re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE))):
         for top in {Path(file).parts[0] for file in distribution(name).files or []} - {"..", "__pycache__"}:
             (_site(folder) / top).symlink_to(SITE / top)
@@ -94,6 +102,11 @@ def python_with(folder: Path, requirements: str) -> Path:
 def imported(folder: Path) -> set[str]:
     """Packages and modules that any process of a Python from `python_with` asked for."""
     return set((folder / "imported").read_text(encoding="utf-8").split())
+
+
+def hold_of(folder: Path) -> Path:
+    """While this file is there, tasks of a Python from `python_with` wait in their middle, for a minute at most."""
+    return folder / "hold"
 
 
 def _bare(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from headrace.receipts import STARTED, Receipt, all_latest, latest_receipts
 from headrace.steps import SIDE_STEPS, STEPS
 from scripts.package import EXECUTOR_ROOTS
 from tests import tiny
-from tests.cluster import Cluster, imported, kill_busy_executor, standalone, submit
+from tests.cluster import Cluster, hold_of, imported, kill_busy_executor, standalone, submit
 from tests.conftest import FIRST, LAST
 from tests.packaged import Package, packaged
 
@@ -88,21 +88,20 @@ def locally(spark, site: Site, world: tuple[Config, list[Receipt]]) -> dict:
 
 
 def _killer(site: Site, root: str, killed: dict[str, Path]):
-    """In each step with tasks, end one executor that is in the middle of one."""
+    """In each step with tasks, end one executor that is in the middle of one: tasks are held there until it has ended."""
 
     def watch(process: subprocess.Popen) -> None:
-        config, waiting = site.config(root), set(WORKING)
+        config, waiting, hold = site.config(root), set(WORKING), hold_of(site.package.folder.parent / "work")
         while process.poll() is None and waiting:
             begun = {r.job for r in all_latest(config).values() if r.status == STARTED} & waiting
-            until = time.monotonic() + 0.3
-            while begun and time.monotonic() < until:
-                found = kill_busy_executor(site.cluster)
-                if found:
-                    killed.update(dict.fromkeys(begun, found))
-                    waiting -= begun
-                    break
-                time.sleep(0.005)
-            time.sleep(0.05)
+            hold.touch() if begun else hold.unlink(missing_ok=True)
+            found = kill_busy_executor(site.cluster) if begun else None
+            if found:
+                killed.update(dict.fromkeys(begun, found))
+                waiting -= begun
+                hold.unlink()
+            time.sleep(0.01)
+        hold.unlink(missing_ok=True)
 
     return watch
 
