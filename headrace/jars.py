@@ -12,7 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-__all__ = ["jars_of", "keep_jars"]
+import pyspark
+
+__all__ = ["defaults_name_jars", "jars_of", "keep_jars"]
 
 
 def jars_of(coordinates: str) -> list[str] | None:
@@ -37,6 +39,17 @@ def keep_jars(coordinates: str, uris: Sequence[str]) -> None:
         ) as partial:
             partial.write(json.dumps(known, indent=1))
         Path(partial.name).replace(kept)
+
+
+def defaults_name_jars() -> bool:
+    """Whether spark-defaults.conf, which Spark reads on its own, says anything of jars."""
+    home = os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent
+    folder = Path(os.environ.get("SPARK_CONF_DIR") or Path(home) / "conf")
+    try:
+        lines = (folder / "spark-defaults.conf").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.strip().startswith("spark.jars") for line in lines)
 
 
 def _known(kept: Path) -> dict[str, dict[str, int]]:

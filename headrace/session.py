@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from headrace.config.spark import SparkConfig
 from headrace.errors import ConfigError
-from headrace.jars import jars_of, keep_jars
+from headrace.jars import defaults_name_jars, jars_of, keep_jars
 from headrace.secrets import revealed, secrets_in
 
 __all__ = ["delta_package", "java_version", "spark_session"]
@@ -134,10 +134,10 @@ def spark_session(config: SparkConfig, *, app: str = "headrace") -> SparkSession
 def _choose_jars(settings: dict[str, str]) -> str:
     """Name the jars of earlier starts in place of their coordinates; return the coordinates that are to be resolved.
 
-    Where the configuration says more of jars than coordinates, all is left as it says, and nothing is kept.
+    Where the configuration, or spark-defaults.conf, says more of jars than coordinates, all is left as it is, and nothing is kept.
     """
     coordinates = settings.setdefault("spark.jars.packages", delta_package())
-    if any(key.startswith("spark.jars") for key in settings.keys() - {"spark.jars.packages"}):
+    if defaults_name_jars() or any(key.startswith("spark.jars") for key in settings.keys() - {"spark.jars.packages"}):
         return ""
     jars = jars_of(coordinates)
     if jars is None:
@@ -189,7 +189,8 @@ def _jvm_log(*, quiet: bool) -> Iterator[None]:
                 "Spark",
                 found="no session: " + " | ".join(tail or [str(error)]),
                 wanted="a JVM that starts and finds the Delta jars",
-                remedy=f"read {path}; on a machine without network run `make setup` once where there is one",
+                remedy=f"read {path if tail else 'what Java said above this'}; "
+                "on a machine without network run `make setup` once where there is one",
             ) from error
         finally:
             os.dup2(terminal, 2)

@@ -26,9 +26,11 @@ class Share:
     column: str
     begins: str
 
-    def rows(self) -> Column:
-        """Which rows these are."""
-        return F.col(self.column).startswith(self.begins)
+    def parts(self) -> list[Column]:
+        """Conditions that tell these rows from those before and those after them: files of a part lie beside the others'."""
+        column = F.col(self.column)
+        own, before = column.startswith(self.begins), column < self.begins
+        return [own, before, ~own & ~before]
 
     def files(self, standing: DeltaTable, *, days: Sequence[date]) -> list[DeltaFile]:
         """Files of the days in which all rows are this writer's."""

@@ -69,7 +69,7 @@ def write_frame(
 def _set_apart(spark: SparkSession, config: Config, made: Table, *, days: Sequence[date], share: Share) -> None:
     """Rewrite days in which a file holds rows of `share` beside those of others, as OPTIMIZE leaves them."""
     rows = read(spark, config, made.name, days=days)
-    parts = [_by_day(rows.where(chosen), days) for chosen in (share.rows(), ~share.rows())]
+    parts = [_by_day(rows.where(chosen), days) for chosen in share.parts()]
     write_files(config, made, _by_tasks(parts, made), days=days, told=[share.column], named=False)
     share.check_apart(table_uri(config, made.name), days=days)
 

@@ -12,7 +12,8 @@ ASKED = "org.example:one:1"
 
 @pytest.fixture
 def jars(tmp_path, monkeypatch):
-    """Two jars, and an empty cache."""
+    """Two jars, an empty cache, and no spark-defaults."""
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = [tmp_path / "a one.jar", tmp_path / "two.jar"]
     for path in made:
@@ -71,6 +72,19 @@ def test_a_configuration_that_says_more_of_jars_has_its_way(jars, more):
     settings = dict(more)
     assert _choose_jars(settings) == ""
     assert settings == more | {"spark.jars.packages": delta_package()}
+
+
+@pytest.mark.parametrize("line", ["spark.jars /opt/more.jar", "  spark.jars.packages=org.example:more:1"])
+def test_spark_defaults_that_name_jars_have_their_way(jars, tmp_path, monkeypatch, line):
+    keep_jars(delta_package(), [path.as_uri() for path in jars])
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    (tmp_path / "spark-defaults.conf").write_text(f"# spark.jars\nspark.executor.memory 1g\n{line}\n")
+    settings: dict[str, str] = {}
+    assert _choose_jars(settings) == ""
+    assert settings == {"spark.jars.packages": delta_package()}
+    (tmp_path / "spark-defaults.conf").write_text("# spark.jars /opt/more.jar\n")
+    settings = {}
+    assert _choose_jars(settings) == "" and "spark.jars" in settings
 
 
 def test_the_cache_holds_names_and_sizes(jars, tmp_path):

@@ -96,6 +96,18 @@ def test_rows_that_share_a_file_are_set_apart_first_and_none_is_lost(spark, conf
     assert rows_of(config) == [("ann", 1), ("ann", 2), ("ann", 9), ("bob", 8)]
 
 
+def test_rows_of_many_writers_in_one_file_are_set_apart_whoever_comes_first(spark, config):
+    names = ["ann", "bob", "cleo", "dan"]
+    shares = {name: Share("owner", name) for name in names}
+    for name in ("bob", "dan", "ann", "cleo"):
+        for share in shares.values():
+            write(spark, config, share, [(1, MONDAY)])
+        DeltaTable(tables.table_uri(config, "shared")).optimize.compact()
+        assert len(delta_files(tables.table_uri(config, "shared"))) == 1
+        write(spark, config, shares[name], [(9, MONDAY)])
+        assert rows_of(config) == sorted([(other, 1) for other in names if other != name] + [(name, 9)])
+
+
 def test_a_log_that_will_not_tell_whose_files_are_is_refused(spark, config):
     mixed(config, stats=False)
     with pytest.raises(ConfigError, match="unset the table's properties"):
