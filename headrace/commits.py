@@ -73,7 +73,7 @@ def _standing(
     target: DeltaTable, *, days: Sequence[date], ids: Iterable[str], share: Share | None
 ) -> tuple[list[DeltaFile], dict[str, int | None]]:
     """Files that are replaced, and versions of the transaction ids, at the version that `target` holds."""
-    files = files_of(target, days=days) if share is None else share.files(target, days=days)
+    files = files_of(target, days=days) if share is None else share.split(target, days=days)[0]
     return files, {key: target.transaction_version(key) for key in ids}
 
 

@@ -32,15 +32,15 @@ class Share:
         own, before = column.startswith(self.begins), column < self.begins
         return [own, before, ~own & ~before]
 
-    def files(self, standing: DeltaTable, *, days: Sequence[date]) -> list[DeltaFile]:
-        """Files of the days in which all rows are this writer's."""
-        bounds = self._bounds(standing)
-        return [f for f in files_of(standing, days=days) if self._whole(bounds[f.path])]
+    def split(self, standing: DeltaTable, *, days: Sequence[date]) -> tuple[list[DeltaFile], list[DeltaFile]]:
+        """Files of the days in which all rows are this writer's, and those that may hold some beside others'."""
+        bounds, files = self._bounds(standing), files_of(standing, days=days)
+        own = [file for file in files if self._whole(bounds[file.path])]
+        return own, [f for f in files if not self._whole(bounds[f.path]) and not self._none(bounds[f.path])]
 
     def is_apart(self, standing: DeltaTable, *, days: Sequence[date]) -> bool:
         """Whether no file of the days may hold this writer's rows beside those of others."""
-        bounds = self._bounds(standing)
-        return all(self._whole(bounds[f.path]) or self._none(bounds[f.path]) for f in files_of(standing, days=days))
+        return not self.split(standing, days=days)[1]
 
     def check_apart(self, uri: str, *, days: Sequence[date]) -> None:
         """Raise ConfigError where files of this writer's rows cannot be told from others'."""

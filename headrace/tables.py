@@ -81,8 +81,7 @@ def holds(config: Config, name: str, share: Share, *, days: Sequence[date]) -> b
     """Whether a table may hold rows of `share` on these days, from the Delta log."""
     if not exists(config, name):
         return False
-    standing = DeltaTable(table_uri(config, name))
-    return bool(share.files(standing, days=days)) or not share.is_apart(standing, days=days)
+    return any(share.split(DeltaTable(table_uri(config, name)), days=days))
 
 
 def ensure(config: Config, made: Table) -> None:
