@@ -30,6 +30,8 @@ def jars_of(coordinates: str) -> list[str] | None:
 def keep_jars(coordinates: str, uris: Sequence[str]) -> None:
     """Write down what a session resolved them to; where that cannot be, the next one resolves them again."""
     paths = [Path(unquote(urlparse(uri).path)) for uri in uris]
+    if not all(path.is_file() for path in paths):  # a session that was there already may name none
+        return
     kept = _kept()
     with suppress(OSError):
         known = _known(kept) | {coordinates: {str(path): path.stat().st_size for path in paths}}
